@@ -1,0 +1,183 @@
+"""Starting a workflow: everything that is refused is refused before anything is stored."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import sqlalchemy as sa
+
+from mistral_lite.api.commands import announce
+from mistral_lite.api.routing import Call
+from mistral_lite.api.services import ApiServices
+from mistral_lite.api.specs import SpecCache
+from mistral_lite.db import definitions, environments, executions, inbox
+from mistral_lite.db.definitions import Definition
+from mistral_lite.db.listing import Row
+from mistral_lite.errors import AlreadyExistsError, InputError, NotFoundError
+from mistral_lite.ids import new_id
+from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
+from mistral_lite.workflow.starting import prepare_start
+from mistral_lite.workflow.states import State
+
+
+def merged(base: JsonValue, over: JsonValue) -> JsonValue:
+    """Return ``over`` on top of ``base``; objects are merged deeply, nothing is shared or changed."""
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return deepcopy(over)
+    result = {key: deepcopy(value) for key, value in base.items() if key not in over}
+    return result | {key: merged(base.get(key), value) for key, value in over.items()}
+
+
+class Starter:
+    """Creates root executions from requests."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._services = services
+        self._specs = SpecCache()
+
+    def start(self, call: Call) -> Row | JsonObject:
+        """Create an execution, or return the one that has the given id already.
+
+        The row is as it was created: RUNNING, whatever the engine has made of it meanwhile.
+        """
+        identifier = call.body.get("id") or None
+        existing = self._find_existing(call, identifier)
+        if existing is not None:
+            return existing
+        with self._services.database.read() as connection:
+            wanted = self._with_source(connection, call)
+            definition = _find_definition(connection, call, wanted)
+            values = self._prepare(connection, call, wanted, definition, identifier)
+        try:
+            self._insert(values)
+        except AlreadyExistsError:
+            # Somebody else's request with the same id came first; both get the same execution.
+            existing = self._find_existing(call, values["id"])
+            if existing is None:
+                raise
+            return existing
+        return {**values, "root_execution_id": None}
+
+    def _find_existing(self, call: Call, identifier: str | None) -> Row | None:
+        if identifier is None:
+            return None
+        with self._services.database.read() as connection:
+            return executions.find_one(
+                connection, executions.workflow_source(call.context.viewer), identifier
+            )
+
+    def _with_source(self, connection: sa.Connection, call: Call) -> JsonObject:
+        """Return the body on top of what its ``source_execution_id`` gives, if any."""
+        source_id = call.body.get("source_execution_id")
+        if not source_id:
+            return call.body
+        source = executions.find_one(connection, executions.workflow_source(call.context.viewer), source_id)
+        if source is None:
+            raise NotFoundError(f"WorkflowExecution not found [id={source_id}]")
+        base = {
+            "workflow_id": source["workflow_id"],
+            "workflow_namespace": source["workflow_namespace"],
+            "input": load(source["input"]),
+            "params": load(source["params"]),
+        }
+        given = {
+            name: value for name, value in call.body.items() if name not in ("workflow_id", "workflow_name")
+        }
+        description = f"{call.body.get('description') or ''} Based on the execution '{source_id}'".strip()
+        result: JsonObject = merged(base, given)
+        return {**result, "description": description}
+
+    def _prepare(
+        self,
+        connection: sa.Connection,
+        call: Call,
+        wanted: JsonObject,
+        definition: Definition,
+        identifier: str | None,
+    ) -> JsonObject:
+        now = self._services.clock.now()
+        execution_id = identifier or new_id(now)
+        given = wanted.get("params") or {}
+        environment = _environment(connection, call, given)
+        params = {**given, "namespace": wanted.get("workflow_namespace") or ""}
+        prepared = prepare_start(
+            self._specs.get(connection, definition.spec_hash),
+            execution_id=execution_id,
+            workflow_input=wanted.get("input") or {},
+            params=params,
+            environment=environment,
+            evaluator=self._services.evaluator,
+            field_size_limit_kb=self._services.settings.field_size_limit_kb,
+            new_uuid=new_id(now),
+        )
+        return {
+            "id": execution_id,
+            "root_execution_id": execution_id,
+            "task_execution_id": None,
+            "workflow_id": definition.id,
+            "workflow_name": definition.name,
+            "workflow_namespace": definition.namespace,
+            "spec_hash": definition.spec_hash,
+            "state": State.RUNNING.value,
+            "state_info": None,
+            "version": 0,
+            "input": dump(prepared.input),
+            "params": dump(prepared.params),
+            "context": dump(prepared.context),
+            "published_global": "[]",
+            "output": "{}",
+            "runtime": dump({"workbook": definition.workbook_name} if definition.workbook_name else {}),
+            "description": wanted.get("description") or "",
+            "tags": dump(list(definition.tags)),
+            "project_id": call.context.project_id,
+            "scope": "private",
+            "created_at": now,
+            "updated_at": now,
+        }
+
+    def _insert(self, values: JsonObject) -> None:
+        execution_id = values["id"]
+
+        def work(connection: sa.Connection) -> int:
+            executions.insert_root(connection, values)
+            return inbox.append(
+                connection,
+                root_execution_id=execution_id,
+                kind="start",
+                subject_id=execution_id,
+                payload={},
+                now=values["created_at"],
+            )
+
+        seq = self._services.database.run(work)
+        # The first tasks are then visible at once; if the engine is away the start is durable all the same.
+        announce(self._services, execution_id, seq, self._services.settings.start_wait_s)
+
+
+def _find_definition(connection: sa.Connection, call: Call, wanted: JsonObject) -> Definition:
+    if "workflow_id" not in wanted and "workflow_name" not in wanted:
+        raise InputError("Give the workflow to run as workflow_id (recommended) or workflow_name.")
+    identifier = wanted["workflow_id"] if "workflow_id" in wanted else wanted["workflow_name"]
+    namespace = wanted.get("workflow_namespace") or ""
+    definition = definitions.find_workflow(
+        connection, identifier or "", namespace, call.context.project_id, is_exact=True
+    )
+    if definition is None:
+        raise NotFoundError(f"Workflow not found [workflow_identifier={identifier}, namespace={namespace}]")
+    return definition
+
+
+def _environment(connection: sa.Connection, call: Call, params: JsonObject) -> JsonObject:
+    """Return the variables that ``env`` names or holds."""
+    env = params.get("env")
+    if env is None:
+        return {}
+    if isinstance(env, dict):
+        return env
+    if not isinstance(env, str):
+        raise InputError("The parameter env must be an object or the name of an environment.")
+    row = environments.find_environment(connection, env, call.context.viewer)
+    if row is None:
+        raise InputError(f"The parameter env names an environment that does not exist [name={env}].")
+    variables: JsonObject = load(row["variables"])
+    return variables

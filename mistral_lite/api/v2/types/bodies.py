@@ -1,0 +1,113 @@
+"""The attributes that request bodies may hold, per noun.
+
+All that a resource declares may be sent; what a handler has no use for is ignored. Read-only attributes are
+refused even if their value is unchanged.
+"""
+
+from __future__ import annotations
+
+import wsme.types
+from wsme.types import wsattr
+
+from mistral_lite.api.body import BodyType
+from mistral_lite.api.v2.types.values import (
+    ANY_TEXT,
+    FLAG,
+    IDENTIFIER,
+    JSON_ANY,
+    JSON_DICT,
+    NAME,
+    SCOPE,
+    TAGS,
+)
+
+
+class ExecutionAttributes(wsme.types.Base):
+    """A workflow execution."""
+
+    id = wsattr(IDENTIFIER)
+    workflow_id = wsattr(ANY_TEXT)
+    workflow_name = wsattr(ANY_TEXT)
+    workflow_namespace = wsattr(ANY_TEXT)
+    description = wsattr(ANY_TEXT)
+    tags = wsattr(TAGS)
+    params = wsattr(JSON_DICT)
+    task_execution_id = wsattr(ANY_TEXT)
+    root_execution_id = wsattr(ANY_TEXT)
+    source_execution_id = wsattr(ANY_TEXT)
+    state = wsattr(ANY_TEXT)
+    state_info = wsattr(ANY_TEXT)
+    input = wsattr(JSON_DICT)
+    output = wsattr(JSON_DICT)
+    created_at = wsattr(ANY_TEXT)
+    updated_at = wsattr(ANY_TEXT)
+    project_id = wsattr(ANY_TEXT, readonly=True)
+    published_global = wsattr(JSON_DICT)
+
+
+class TaskAttributes(wsme.types.Base):
+    """A task execution."""
+
+    id = wsattr(ANY_TEXT)
+    name = wsattr(ANY_TEXT)
+    type = wsattr(ANY_TEXT)
+    workflow_name = wsattr(ANY_TEXT)
+    workflow_namespace = wsattr(ANY_TEXT)
+    workflow_id = wsattr(ANY_TEXT)
+    workflow_execution_id = wsattr(ANY_TEXT)
+    tags = wsattr(TAGS)
+    state = wsattr(ANY_TEXT)
+    state_info = wsattr(ANY_TEXT)
+    project_id = wsattr(ANY_TEXT, readonly=True)
+    runtime_context = wsattr(JSON_DICT)
+    result = wsattr(ANY_TEXT)
+    published = wsattr(JSON_DICT)
+    published_global = wsattr(JSON_DICT)
+    processed = wsattr(FLAG)
+    created_at = wsattr(ANY_TEXT)
+    updated_at = wsattr(ANY_TEXT)
+    started_at = wsattr(ANY_TEXT)
+    finished_at = wsattr(ANY_TEXT)
+    reset = wsattr(FLAG)
+    env = wsattr(JSON_DICT)
+
+
+class ActionExecutionAttributes(wsme.types.Base):
+    """An action execution."""
+
+    id = wsattr(ANY_TEXT)
+    workflow_name = wsattr(ANY_TEXT)
+    workflow_namespace = wsattr(NAME)
+    task_name = wsattr(ANY_TEXT)
+    task_execution_id = wsattr(ANY_TEXT)
+    state = wsattr(ANY_TEXT)
+    state_info = wsattr(ANY_TEXT)
+    tags = wsattr(TAGS)
+    name = wsattr(NAME)
+    description = wsattr(ANY_TEXT)
+    project_id = wsattr(ANY_TEXT, readonly=True)
+    accepted = wsattr(FLAG)
+    input = wsattr(JSON_DICT)
+    output = wsattr(JSON_ANY)
+    created_at = wsattr(ANY_TEXT)
+    updated_at = wsattr(ANY_TEXT)
+    params = wsattr(JSON_DICT)
+
+
+class EnvironmentAttributes(wsme.types.Base):
+    """An environment."""
+
+    id = wsattr(ANY_TEXT)
+    name = wsattr(NAME)
+    description = wsattr(ANY_TEXT)
+    variables = wsattr(JSON_DICT)
+    scope = wsattr(SCOPE)
+    project_id = wsattr(ANY_TEXT, readonly=True)
+    created_at = wsattr(ANY_TEXT)
+    updated_at = wsattr(ANY_TEXT)
+
+
+EXECUTION = BodyType(argument="wf_ex", attributes=ExecutionAttributes)
+TASK = BodyType(argument="task", attributes=TaskAttributes)
+ACTION_EXECUTION = BodyType(argument="action_ex", attributes=ActionExecutionAttributes)
+ENVIRONMENT = BodyType(argument="env", attributes=EnvironmentAttributes)

@@ -1,0 +1,143 @@
+"""How executions of all three kinds look on the wire, and which parameters their lists know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from mistral_lite.api import parameters, wire
+from mistral_lite.api.resources import Attribute, Resource, json_inside, json_value, moment, plain
+from mistral_lite.jsontext import JsonValue
+
+
+def _execution_globals(row: Mapping[str, JsonValue]) -> JsonValue:
+    context = json.loads(row["context"])
+    names = json.loads(row["published_global"])
+    return wire.json_text({name: context[name] for name in names if name in context})
+
+
+def _runtime_context(row: Mapping[str, JsonValue]) -> JsonValue:
+    triggers = [{"task_id": task_id, "event": event} for task_id, event in json.loads(row["triggered_by"])]
+    shown = {"triggered_by": triggers} if triggers else {}
+    return wire.json_text({**shown, **json.loads(row["runtime"])})
+
+
+EXECUTION = Resource(
+    collection="executions",
+    attributes={
+        "id": plain("id"),
+        "workflow_id": plain("workflow_id"),
+        "workflow_name": plain("workflow_name"),
+        "workflow_namespace": plain("workflow_namespace"),
+        "description": plain("description"),
+        "tags": json_value("tags"),
+        "params": json_inside("params"),
+        "task_execution_id": plain("task_execution_id"),
+        "root_execution_id": plain("root_execution_id"),
+        "state": plain("state"),
+        "state_info": plain("state_info"),
+        "input": json_inside("input"),
+        "output": json_inside("output"),
+        "created_at": moment("created_at"),
+        "updated_at": moment("updated_at"),
+        "project_id": plain("project_id"),
+        "published_global": Attribute(needs=("context", "published_global"), render=_execution_globals),
+    },
+    single_only=frozenset({"output", "published_global"}),
+    declared=("source_execution_id",),
+    filters={
+        "workflow_name": parameters.text_filter,
+        "workflow_id": parameters.uuid_filter,
+        "description": parameters.text_filter,
+        "tags": parameters.tags_filter,
+        "params": parameters.json_filter,
+        "task_execution_id": parameters.uuid_filter,
+        "root_execution_id": parameters.uuid_filter,
+        "state": parameters.text_filter,
+        "state_info": parameters.text_filter,
+        "input": parameters.json_filter,
+        "output": parameters.json_filter,
+        "created_at": parameters.time_filter,
+        "updated_at": parameters.time_filter,
+        "project_id": parameters.uuid_filter,
+    },
+)
+
+TASK = Resource(
+    collection="tasks",
+    attributes={
+        "id": plain("id"),
+        "name": plain("name"),
+        "type": plain("type"),
+        "workflow_name": plain("workflow_name"),
+        "workflow_namespace": plain("workflow_namespace"),
+        "workflow_id": plain("workflow_id"),
+        "workflow_execution_id": plain("workflow_execution_id"),
+        "tags": json_value("tags"),
+        "state": plain("state"),
+        "state_info": plain("state_info"),
+        "project_id": plain("project_id"),
+        "runtime_context": Attribute(needs=("triggered_by", "runtime"), render=_runtime_context),
+        # Rows of single answers are completed by the result before they are shown.
+        "result": Attribute(needs=(), render=lambda row: wire.json_text(row["result"])),
+        "published": json_inside("published"),
+        "published_global": json_inside("published_global"),
+        "processed": plain("processed"),
+        "created_at": moment("created_at"),
+        "updated_at": moment("updated_at"),
+        "started_at": moment("started_at"),
+        "finished_at": moment("finished_at"),
+    },
+    single_only=frozenset({"result", "published_global"}),
+    declared=("reset", "env"),
+    filters={
+        "name": parameters.text_filter,
+        "workflow_name": parameters.text_filter,
+        "workflow_id": parameters.uuid_filter,
+        "workflow_execution_id": parameters.uuid_filter,
+        "tags": parameters.tags_filter,
+        "state": parameters.text_filter,
+        "state_info": parameters.text_filter,
+        "published": parameters.json_filter,
+        "processed": parameters.flag_filter,
+        "created_at": parameters.time_filter,
+        "updated_at": parameters.time_filter,
+    },
+)
+
+ACTION_EXECUTION = Resource(
+    collection="action_executions",
+    attributes={
+        "id": plain("id"),
+        "workflow_name": plain("workflow_name"),
+        "workflow_namespace": plain("workflow_namespace"),
+        "task_execution_id": plain("task_execution_id"),
+        "state": plain("state"),
+        "state_info": plain("state_info"),
+        "tags": json_value("tags"),
+        "name": plain("name"),
+        "description": plain("description"),
+        "project_id": plain("project_id"),
+        "accepted": plain("accepted"),
+        "input": json_inside("input"),
+        "output": json_inside("output"),
+        "created_at": moment("created_at"),
+        "updated_at": moment("updated_at"),
+    },
+    single_only=frozenset({"output"}),
+    declared=("task_name", "params"),
+    filters={
+        "name": parameters.text_filter,
+        "workflow_name": parameters.text_filter,
+        "task_execution_id": parameters.uuid_filter,
+        "state": parameters.text_filter,
+        "state_info": parameters.text_filter,
+        "accepted": parameters.flag_filter,
+        "input": parameters.json_filter,
+        "output": parameters.json_filter,
+        "description": parameters.text_filter,
+        "tags": parameters.tags_filter,
+        "created_at": parameters.time_filter,
+        "updated_at": parameters.time_filter,
+    },
+)

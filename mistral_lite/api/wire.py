@@ -1,0 +1,74 @@
+"""Values as they look on the wire: JSON texts, JSON inside strings, times.
+
+Numbers of any size and the order of keys survive; what a database or an expression could not carry later
+(NaN, lone surrogates, absurd nesting) is refused at the door.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+
+from mistral_lite.jsontext import JsonValue
+
+MAX_DEPTH = 200
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _refuse_constant(name: str) -> JsonValue:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_json(text: str) -> JsonValue:
+    """Return the value of a JSON text. Raises ``ValueError`` if it is none or cannot be carried."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+    if _SURROGATE_ESCAPE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("it holds half of a surrogate pair, which is no character") from error
+    return value
+
+
+def json_text(value: JsonValue) -> str:
+    """Return the JSON text of a value in the spacing that clients are used to."""
+    return json.dumps(value)
+
+
+def respaced(text: str | None) -> str | None:
+    """Return a stored JSON text in the spacing that clients are used to."""
+    return None if text is None else json.dumps(json.loads(text))
+
+
+def time_text(value: datetime | None) -> str | None:
+    """Return a time in UTC as ``YYYY-MM-DD HH:MM:SS``."""
+    if value is None:
+        return None
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds")
+
+
+def parse_time(text: str) -> datetime:
+    """Return the time that a filter names, in UTC, without fractions. Raises ``ValueError``."""
+    value = datetime.fromisoformat(text.strip())
+    value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value.replace(microsecond=0)
+
+
+def _depth(value: JsonValue) -> int:
+    depth = 0
+    level = [value]
+    while level:
+        depth += 1
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+            if isinstance(child, (dict, list))
+        ]
+    return depth

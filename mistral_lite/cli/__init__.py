@@ -1,0 +1,1 @@
+"""The command ``mistral-lite``: the only place that wires the parts together."""

@@ -1,0 +1,416 @@
+"""Configuration files in, frozen settings out.
+
+``load`` reads the files with a private ``ConfigOpts``; the global one is never touched, and after ``load``
+nobody asks an option by name except the oslo libraries that register options of their own (they get
+``Settings.conf``). Only ``cli/`` and ``api/wsgi.py`` read this module; every other part is handed the
+dataclass that it needs. The options themselves are declared in ``config_options.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from oslo_config import cfg
+from oslo_log import log as oslo_log
+
+from mistral_lite.config_options import COMPATIBILITY, OPTIONS, TRANSPORT_URL, list_opts
+from mistral_lite.errors import InputError
+
+__all__ = ["OptionValues", "Settings", "list_opts", "load"]
+
+PROJECT = "mistral-lite"
+
+# (group, name) -> value
+OptionValues = Mapping[tuple[str, str], object]
+
+_DATABASES = frozenset({"postgresql", "postgres", "mysql", "mariadb", "sqlite"})
+
+_WILDCARD_HOSTS = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared with, not bound to
+
+
+class ValidationMode(StrEnum):
+    """When uploaded definitions are checked."""
+
+    MANDATORY = "mandatory"
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class CallbackUrlForm(StrEnum):
+    """What the ``Mistral-Callback-URL`` header holds."""
+
+    ABSOLUTE = "absolute"
+    REFERENCE = "reference"
+
+
+class MergeStrategy(StrEnum):
+    """How mappings of the same name from several branches are joined."""
+
+    REPLACE = "replace"
+    MERGE = "merge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """``[database]``. ``connection`` is a URL as the operator wrote it, None if not configured; a secret."""
+
+    connection: str | None
+    max_pool_size: int
+
+    def __repr__(self) -> str:
+        return f"DatabaseSettings(configured={self.connection is not None})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """``[api]``. ``public_endpoint`` is always set: an absolute URL without a slash at its end."""
+
+    host: str
+    port: int
+    public_endpoint: str
+    callback_url_form: CallbackUrlForm
+    max_limit: int
+    allow_action_execution_deletion: bool
+    validation_mode: ValidationMode
+    enable_info_endpoint: bool
+    info_json_file_path: str
+    healthcheck_enabled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthSettings:
+    """``[pecan] auth_enable`` and ``[DEFAULT] auth_type``."""
+
+    enabled: bool
+    auth_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """``[engine]`` and ``[context_versioning]``. A ``field_size_limit_bytes`` of None means unlimited."""
+
+    host: str
+    topic: str
+    field_size_limit_bytes: int | None
+    merge_strategy: MergeStrategy
+    action_lease_s: int
+    context_versioning_enabled: bool
+    hash_version_keys: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorSettings:
+    """``[executor]``. ``host`` is the name that the ``target`` of a task may address."""
+
+    host: str
+    topic: str
+    max_concurrent_actions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """``[action_std_http]``. ``allowed_hosts`` empty: any host; timeout and size 0: none."""
+
+    allowed_hosts: tuple[str, ...]
+    denied_cidrs: tuple[str, ...]
+    default_timeout_s: int
+    max_response_size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YaqlOptions:
+    """``[yaql]``. A limit of -1 stands for the bound of the expression package."""
+
+    limit_iterators: int
+    memory_quota: int
+    convert_input_data: bool
+    convert_output_data: bool
+    convert_tuples_to_lists: bool
+    convert_sets_to_lists: bool
+    iterable_dicts: bool
+    keyword_operator: str
+    allow_delegates: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpressionOptions:
+    """``[expressions]`` and ``[yaql]``; ``cli/`` turns them into the settings of the evaluator."""
+
+    allowed_languages: tuple[str, ...]
+    max_time_s: float
+    max_result_size_bytes: int
+    yaql: YaqlOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatSettings:
+    """``[action_heartbeat]``. Zero switches the check concerned off."""
+
+    check_interval_s: int
+    max_missed_heartbeats: int
+    first_heartbeat_timeout_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CronTriggerSettings:
+    """``[cron_trigger]``."""
+
+    enabled: bool
+    execution_interval_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpirationSettings:
+    """``[execution_expiration_policy]``. ``evaluation_interval_s`` None: nothing is ever removed."""
+
+    evaluation_interval_s: int | None
+    older_than_s: int | None
+    max_finished_executions: int
+    batch_size: int
+    ignored_states: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one process.
+
+    ``conf`` is for oslo libraries, which register and read their own options on it. ``transport_url`` is a
+    secret; None if no message bus is configured.
+    """
+
+    conf: cfg.ConfigOpts
+    config_files: tuple[str, ...]
+    transport_url: str | None
+    database: DatabaseSettings
+    api: ApiSettings
+    auth: AuthSettings
+    engine: EngineSettings
+    executor: ExecutorSettings
+    http: HttpSettings
+    expressions: ExpressionOptions
+    heartbeat: HeartbeatSettings
+    cron_trigger: CronTriggerSettings
+    expiration: ExpirationSettings
+
+    def __repr__(self) -> str:
+        return f"Settings(config_files={self.config_files!r})"
+
+
+def load(
+    config_files: Sequence[str] = (),
+    *,
+    defaults: OptionValues | None = None,
+    overrides: OptionValues | None = None,
+) -> Settings:
+    """Return the settings from ``config_files`` (later files win) and the defaults.
+
+    ``defaults`` replace the declared ones and yield to the files; ``overrides`` (the command line) win over
+    the files. Raises ``InputError`` naming the file or the option.
+    """
+    try:
+        conf = _parse(config_files)
+        _replace_values(conf.set_default, defaults or {})
+        _replace_values(conf.set_override, overrides or {})
+        _check_values(conf)
+        return _settings(conf, tuple(config_files), _transport_url(config_files))
+    except cfg.ConfigFilesNotFoundError as error:
+        raise InputError(f"Configuration file not found: {', '.join(error.config_files)}.") from error
+    except cfg.ConfigFilesPermissionDeniedError as error:
+        raise InputError(f"Configuration file not readable: {', '.join(error.config_files)}.") from error
+    except cfg.ConfigFileParseError as error:
+        # The text of the error repeats the line, which may hold a password.
+        raise InputError(
+            f"Configuration file {error.config_file} is not an INI file: look for a line without '='."
+        ) from error
+    except OSError as error:
+        raise InputError(f"Configuration not readable: {error.strerror} ({error.filename}).") from error
+
+
+def _parse(config_files: Sequence[str]) -> cfg.ConfigOpts:
+    conf = cfg.ConfigOpts()
+    for table in (OPTIONS, COMPATIBILITY):
+        for group, options in table.items():
+            conf.register_opts(options, group=_group_argument(group))
+    # Before parsing, because oslo.log declares some of its options as command line options.
+    oslo_log.register_options(conf)
+    # The command line belongs to argparse in ``cli/main.py``: none is passed, and no file is guessed.
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            conf(args=[], project=PROJECT, default_config_files=list(config_files), default_config_dirs=[])
+    except SystemExit as error:
+        # How oslo.config refuses a bad value of an option that could stand on a command line, as "debug" could.
+        reason = complaint.getvalue().strip().removeprefix("argument --")
+        raise InputError(f"Configuration option [DEFAULT] {reason}.") from error
+    return conf
+
+
+def _group_argument(group: str) -> str | None:
+    """Return ``group`` as oslo.config takes it: it has no name for the default group."""
+    return None if group == "DEFAULT" else group
+
+
+def _replace_values(setter: Callable[..., None], values: OptionValues) -> None:
+    for (group, name), value in values.items():
+        try:
+            setter(name, value, group=_group_argument(group))
+        except ValueError as error:
+            raise InputError(f"Configuration option [{group}] {name} is not valid: {error}.") from error
+
+
+def _check_values(conf: cfg.ConfigOpts) -> None:
+    """Read every value once, because oslo.config converts on reading and does not name the group."""
+    for group, options in OPTIONS.items():
+        for option in options:
+            try:
+                conf.get(option.dest) if group == "DEFAULT" else conf[group][option.dest]
+            except (cfg.ConfigFileValueError, ValueError) as error:
+                reason = str(error).rpartition(" is not valid: ")[2]
+                raise InputError(
+                    f"Configuration option [{group}] {option.name} is not valid: {reason}."
+                ) from error
+
+
+def _transport_url(config_files: Sequence[str]) -> str | None:
+    """Read ``transport_url`` apart: oslo.messaging registers it on ``conf`` itself and allows no second one."""
+    probe = cfg.ConfigOpts()
+    probe.register_opt(TRANSPORT_URL)
+    probe(args=[], project=PROJECT, default_config_files=list(config_files), default_config_dirs=[])
+    url: str | None = probe.transport_url
+    return url or None
+
+
+def _settings(conf: cfg.ConfigOpts, config_files: tuple[str, ...], transport_url: str | None) -> Settings:
+    return Settings(
+        conf=conf,
+        config_files=config_files,
+        transport_url=transport_url,
+        database=_database(conf),
+        api=_api(conf),
+        auth=AuthSettings(enabled=conf.pecan.auth_enable, auth_type=conf.auth_type),
+        engine=_engine(conf),
+        executor=ExecutorSettings(
+            host=conf.executor.host,
+            topic=conf.executor.topic,
+            max_concurrent_actions=conf.executor.max_concurrent_actions,
+        ),
+        http=HttpSettings(
+            allowed_hosts=tuple(conf.action_std_http.allowed_hosts),
+            denied_cidrs=tuple(conf.action_std_http.denied_cidrs),
+            default_timeout_s=conf.action_std_http.default_timeout,
+            max_response_size_bytes=conf.action_std_http.max_response_size_bytes,
+        ),
+        expressions=_expressions(conf),
+        heartbeat=HeartbeatSettings(
+            check_interval_s=conf.action_heartbeat.check_interval,
+            max_missed_heartbeats=conf.action_heartbeat.max_missed_heartbeats,
+            first_heartbeat_timeout_s=conf.action_heartbeat.first_heartbeat_timeout,
+        ),
+        cron_trigger=CronTriggerSettings(
+            enabled=conf.cron_trigger.enabled,
+            execution_interval_s=conf.cron_trigger.execution_interval,
+        ),
+        expiration=_expiration(conf),
+    )
+
+
+def _database(conf: cfg.ConfigOpts) -> DatabaseSettings:
+    connection: str | None = conf.database.connection or None
+    if connection is not None:
+        backend, separator, _ = connection.partition("://")
+        if not separator or backend.partition("+")[0] not in _DATABASES:
+            # The URL is not repeated: it may hold a password.
+            raise InputError(
+                "[database] connection must begin with postgresql://, mysql://, mariadb:// or sqlite:///."
+            )
+    return DatabaseSettings(connection=connection, max_pool_size=conf.database.max_pool_size)
+
+
+def _api(conf: cfg.ConfigOpts) -> ApiSettings:
+    group = conf.api
+    if group.enable_ssl_api:
+        # Ignoring the wish would serve plain HTTP to an operator who believes in TLS.
+        raise InputError(
+            "[api] enable_ssl_api is not supported: let a reverse proxy end TLS and set the option to false."
+        )
+    return ApiSettings(
+        host=group.host,
+        port=group.port,
+        public_endpoint=_public_endpoint(group.public_endpoint, group.host, group.port),
+        callback_url_form=CallbackUrlForm(group.callback_url_form),
+        max_limit=group.max_limit,
+        allow_action_execution_deletion=group.allow_action_execution_deletion,
+        validation_mode=ValidationMode(group.validation_mode),
+        enable_info_endpoint=group.enable_info_endpoint,
+        info_json_file_path=group.info_json_file_path,
+        healthcheck_enabled=conf.healthcheck.enabled,
+    )
+
+
+def _public_endpoint(configured: str | None, host: str, port: int) -> str:
+    if configured is None:
+        reachable = socket.gethostname() if host in _WILDCARD_HOSTS else host
+        return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+    parts = urlsplit(configured)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InputError("[api] public_endpoint must be an absolute http:// or https:// URL.")
+    if parts.path.rstrip("/").endswith("/v2"):
+        raise InputError("[api] public_endpoint must not end in /v2: callers append it.")
+    return configured.rstrip("/")
+
+
+def _engine(conf: cfg.ConfigOpts) -> EngineSettings:
+    group = conf.engine
+    limit_kb: int = group.execution_field_size_limit_kb
+    return EngineSettings(
+        host=group.host,
+        topic=group.topic,
+        field_size_limit_bytes=None if limit_kb < 0 else limit_kb * 1024,
+        merge_strategy=MergeStrategy(group.merge_strategy),
+        action_lease_s=group.action_lease_time,
+        context_versioning_enabled=conf.context_versioning.enabled,
+        hash_version_keys=conf.context_versioning.hash_version_keys,
+    )
+
+
+def _expressions(conf: cfg.ConfigOpts) -> ExpressionOptions:
+    yaql = conf.yaql
+    if yaql.convert_input_data and not yaql.convert_output_data:
+        raise InputError("[yaql] convert_output_data = false needs convert_input_data = false as well.")
+    return ExpressionOptions(
+        allowed_languages=tuple(conf.expressions.allowed_languages),
+        max_time_s=conf.expressions.max_time,
+        max_result_size_bytes=conf.expressions.max_result_size_kb * 1024,
+        yaql=YaqlOptions(
+            limit_iterators=yaql.limit_iterators,
+            memory_quota=yaql.memory_quota,
+            convert_input_data=yaql.convert_input_data,
+            convert_output_data=yaql.convert_output_data,
+            convert_tuples_to_lists=yaql.convert_tuples_to_lists,
+            convert_sets_to_lists=yaql.convert_sets_to_lists,
+            iterable_dicts=yaql.iterable_dicts,
+            keyword_operator=yaql.keyword_operator,
+            allow_delegates=yaql.allow_delegates,
+        ),
+    )
+
+
+def _expiration(conf: cfg.ConfigOpts) -> ExpirationSettings:
+    group = conf.execution_expiration_policy
+    return ExpirationSettings(
+        evaluation_interval_s=_minutes(group.evaluation_interval),
+        older_than_s=_minutes(group.older_than),
+        max_finished_executions=group.max_finished_executions,
+        batch_size=group.batch_size,
+        ignored_states=tuple(group.ignored_states),
+    )
+
+
+def _minutes(value: int | None) -> int | None:
+    return None if value is None else value * 60

@@ -1,0 +1,321 @@
+"""Every option of this service's own, declared as data.
+
+Names, groups and defaults are those of Mistral wherever Mistral has the option, so that an operator's file
+carries over. ``OPTIONS`` holds what has an effect; ``COMPATIBILITY`` what is accepted and ignored, with
+the reason in its help. Nothing is registered here and no value is read: that is ``config.load``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from oslo_config import cfg, types
+
+NO_EFFECT = "Accepted for compatibility; no effect."
+
+# oslo.messaging registers this option itself; it is declared here only for the sample file.
+TRANSPORT_URL = cfg.StrOpt(
+    "transport_url",
+    secret=True,
+    help="Message bus that joins the api, engine and executor processes, for example "
+    "rabbit://user:password@host:5672/. The all-in-one service needs none.",
+)
+
+_API = (
+    cfg.HostAddressOpt(
+        "host", default="0.0.0.0", help="Address to listen on. 'mistral-lite serve' defaults to 127.0.0.1."
+    ),
+    cfg.PortOpt("port", default=8989, help="TCP port to listen on."),
+    cfg.StrOpt(
+        "public_endpoint",
+        help="Base URL under which third parties reach this API, without /v2. Callbacks are addressed to it. "
+        "Unset: built from host and port.",
+    ),
+    cfg.StrOpt(
+        "callback_url_form",
+        default="absolute",
+        choices=[
+            ("absolute", "the base URL of this service, as public_endpoint says"),
+            ("reference", "the relative path of the action execution, as Mistral sends it"),
+        ],
+        help="What the Mistral-Callback-URL header of outgoing requests holds.",
+    ),
+    cfg.IntOpt("max_limit", default=1000, min=1, help="The most objects that one list answer may hold."),
+    cfg.BoolOpt(
+        "allow_action_execution_deletion",
+        default=False,
+        help="Whether finished action executions without a task may be deleted.",
+    ),
+    cfg.StrOpt(
+        "validation_mode",
+        default="mandatory",
+        choices=[
+            ("mandatory", "always check definitions"),
+            ("enabled", "check unless the request says skip_validation"),
+            ("disabled", "never check"),
+        ],
+        help="When uploaded definitions are checked.",
+    ),
+    cfg.BoolOpt("enable_info_endpoint", default=False, help="Whether GET /info answers."),
+    cfg.StrOpt("info_json_file_path", default="info.json", help="The JSON file that GET /info answers with."),
+    cfg.BoolOpt(
+        "enable_ssl_api",
+        default=False,
+        help="Must stay false: TLS ends at a reverse proxy. True is refused at start.",
+    ),
+)
+
+_DATABASE = (
+    cfg.StrOpt(
+        "connection",
+        secret=True,
+        help="SQLAlchemy URL of the database: postgresql://, mysql:// (also MariaDB) or sqlite:///. A driver "
+        "named in it is replaced by the one that this service brings (psycopg 3, PyMySQL). "
+        "'mistral-lite serve' defaults to SQLite in its state directory.",
+    ),
+    cfg.IntOpt("max_pool_size", default=10, min=1, help="Connections that a process keeps open."),
+)
+
+_ENGINE = (
+    cfg.HostAddressOpt("host", default="0.0.0.0", help="Name of this engine on the message bus."),
+    cfg.StrOpt("topic", default="mistral_engine", help="Message topic of the engines."),
+    cfg.IntOpt(
+        "execution_field_size_limit_kb",
+        default=1024,
+        help="Largest input, output, params or published value of an execution, in KiB of its JSON text. "
+        "Negative: unlimited.",
+    ),
+    cfg.StrOpt(
+        "merge_strategy",
+        default="replace",
+        choices=[("replace", "the later value wins"), ("merge", "mappings are merged key by key")],
+        help="How mappings of the same name from several branches are joined.",
+    ),
+    cfg.IntOpt(
+        "action_lease_time",
+        default=30,
+        min=2,
+        help="Seconds after which an action is given up when its executor no longer reports it.",
+    ),
+)
+
+_EXECUTOR = (
+    cfg.HostAddressOpt(
+        "host", default="0.0.0.0", help="Name of this executor; the 'target' of a task may address it."
+    ),
+    cfg.StrOpt("topic", default="mistral_executor", help="Message topic of the executors."),
+    cfg.IntOpt(
+        "max_concurrent_actions", default=64, min=1, help="Actions that one executor process runs at a time."
+    ),
+)
+
+_ACTION_STD_HTTP = (
+    cfg.ListOpt("allowed_hosts", default=[], help="Hosts that HTTP actions may call. Empty: any host."),
+    cfg.ListOpt(
+        "denied_cidrs",
+        default=["127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10"],
+        help="Networks that HTTP actions may never call, whatever allowed_hosts says.",
+    ),
+    cfg.IntOpt(
+        "default_timeout",
+        default=60,
+        min=0,
+        help="Seconds for a request that names no timeout. 0: unbounded.",
+    ),
+    cfg.IntOpt(
+        "max_response_size_bytes",
+        default=5 * 1024 * 1024,
+        min=0,
+        help="Largest response body that is accepted. 0: unlimited.",
+    ),
+)
+
+_EXPRESSIONS = (
+    cfg.ListOpt(
+        "allowed_languages",
+        item_type=types.String(choices=["yaql", "jinja"]),
+        default=["yaql", "jinja"],
+        help="Expression languages that definitions may use.",
+    ),
+    cfg.FloatOpt("max_time", default=2.0, min=0.01, help="Seconds that one expression may take."),
+    cfg.IntOpt(
+        "max_result_size_kb",
+        default=10 * 1024,
+        min=1,
+        help="Largest result of one expression, in KiB of its JSON text.",
+    ),
+)
+
+_YAQL = (
+    cfg.IntOpt(
+        "limit_iterators",
+        default=-1,
+        min=-1,
+        help="Most items that a YAQL expression may draw from one sequence. -1: the service's own bound.",
+    ),
+    cfg.IntOpt(
+        "memory_quota",
+        default=-1,
+        min=-1,
+        help="Bytes that a YAQL expression may use. -1: the service's own bound.",
+    ),
+    cfg.BoolOpt(
+        "convert_input_data", default=True, help="Whether YAQL works on unchangeable copies of its data."
+    ),
+    cfg.BoolOpt("convert_output_data", default=True, help="Whether YAQL results become plain JSON data."),
+    cfg.BoolOpt("convert_tuples_to_lists", default=True, help="Whether tuples in results become lists."),
+    cfg.BoolOpt("convert_sets_to_lists", default=False, help="Whether sets in results become lists."),
+    cfg.BoolOpt("iterable_dicts", default=False, help="Whether a mapping counts as a sequence of its keys."),
+    cfg.StrOpt("keyword_operator", default="=>", help="What stands between a keyword and its value."),
+    cfg.BoolOpt("allow_delegates", default=False, help="Whether a result may be called like a function."),
+)
+
+_ACTION_HEARTBEAT = (
+    cfg.IntOpt(
+        "check_interval",
+        default=20,
+        min=0,
+        help="Seconds between two looks for actions without an executor. 0: never look.",
+    ),
+    cfg.IntOpt(
+        "max_missed_heartbeats",
+        default=15,
+        min=0,
+        help="Reports that an executor may miss before its actions fail. 0: no limit.",
+    ),
+    cfg.IntOpt(
+        "first_heartbeat_timeout",
+        default=3600,
+        min=0,
+        help="Seconds that an action may wait for an executor to take it.",
+    ),
+)
+
+_CRON_TRIGGER = (
+    cfg.BoolOpt("enabled", default=True, help="Whether cron triggers fire."),
+    cfg.IntOpt("execution_interval", default=1, min=1, help="Seconds between two looks for due triggers."),
+)
+
+_EXECUTION_EXPIRATION_POLICY = (
+    cfg.IntOpt(
+        "evaluation_interval",
+        help="Minutes between two removals of old executions. Unset: nothing is removed.",
+    ),
+    cfg.IntOpt("older_than", help="Age in minutes from which a finished execution is removed."),
+    cfg.IntOpt(
+        "max_finished_executions",
+        default=0,
+        min=0,
+        help="Finished executions to keep; older ones are removed. 0: no limit.",
+    ),
+    cfg.IntOpt("batch_size", default=0, min=0, help="Executions removed at a time. 0: all at once."),
+    cfg.ListOpt(
+        "ignored_states",
+        item_type=types.String(choices=["SUCCESS", "ERROR", "CANCELLED"]),
+        default=[],
+        help="Finished states that are never removed.",
+    ),
+)
+
+_CONTEXT_VERSIONING = (
+    cfg.BoolOpt(
+        "enabled", default=True, help="Whether published variables carry a version that joins compare."
+    ),
+    cfg.BoolOpt(
+        "hash_version_keys", default=True, help="Whether the names of versions are stored as hashes."
+    ),
+)
+
+OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
+    "DEFAULT": (
+        cfg.StrOpt(
+            "auth_type",
+            default="keystone",
+            choices=[("keystone", "tokens of OpenStack Identity")],
+            help="Who vouches for a caller when [pecan] auth_enable is true.",
+        ),
+    ),
+    "database": _DATABASE,
+    "api": _API,
+    "pecan": (
+        cfg.BoolOpt(
+            "auth_enable",
+            default=True,
+            help="Whether callers must prove who they are. 'mistral-lite serve' defaults to false.",
+        ),
+    ),
+    "engine": _ENGINE,
+    "executor": _EXECUTOR,
+    "action_std_http": _ACTION_STD_HTTP,
+    "expressions": _EXPRESSIONS,
+    "yaql": _YAQL,
+    "action_heartbeat": _ACTION_HEARTBEAT,
+    "cron_trigger": _CRON_TRIGGER,
+    "execution_expiration_policy": _EXECUTION_EXPIRATION_POLICY,
+    "context_versioning": _CONTEXT_VERSIONING,
+    # oslo.middleware registers no ``enabled``; Mistral adds it, and so do we.
+    "healthcheck": (cfg.BoolOpt("enabled", default=True, help="Whether GET /healthcheck answers."),),
+}
+
+COMPATIBILITY: Mapping[str, Sequence[cfg.Opt]] = {
+    "DEFAULT": (
+        cfg.StrOpt("server", default="all", help=f"{NO_EFFECT} The role is a word of the command line."),
+        cfg.StrOpt("scheduler_type", default="legacy", help=f"{NO_EFFECT} Timers are rows of the database."),
+        cfg.StrOpt("workflow_trace_log_name", default="workflow_trace", help=NO_EFFECT),
+    ),
+    "database": (
+        cfg.IntOpt("max_overflow", default=50, help=f"{NO_EFFECT} Up to 50 further connections are opened."),
+        cfg.IntOpt("pool_timeout", help=NO_EFFECT),
+        cfg.IntOpt("connection_recycle_time", default=3600, help=NO_EFFECT),
+        cfg.IntOpt("max_retries", default=10, help=f"{NO_EFFECT} Processes reconnect without end."),
+        cfg.IntOpt("retry_interval", default=10, help=NO_EFFECT),
+    ),
+    "api": (cfg.IntOpt("api_workers", help=f"{NO_EFFECT} Start further processes instead."),),
+    "pecan": (
+        cfg.StrOpt("root", help=NO_EFFECT),
+        cfg.ListOpt("modules", default=[], help=NO_EFFECT),
+        cfg.BoolOpt("debug", default=False, help=NO_EFFECT),
+    ),
+    "engine": (
+        cfg.StrOpt("engine", default="default", help=NO_EFFECT),
+        cfg.StrOpt("version", default="1.0", help=NO_EFFECT),
+        cfg.IntOpt("memory_limit_mb", default=0, help=f"{NO_EFFECT} Expressions are bounded one by one."),
+        cfg.IntOpt("action_definition_cache_time", default=60, help=NO_EFFECT),
+        cfg.BoolOpt(
+            "start_subworkflows_via_rpc",
+            default=False,
+            help=f"{NO_EFFECT} A child starts with the commit of its parent.",
+        ),
+        cfg.IntOpt(
+            "execution_integrity_check_delay", default=20, help=f"{NO_EFFECT} The engine's sweep needs none."
+        ),
+        cfg.IntOpt("execution_integrity_check_batch_size", default=5, help=NO_EFFECT),
+    ),
+    "executor": (
+        cfg.StrOpt("type", default="remote", help=f"{NO_EFFECT} The command decides: serve, or executor."),
+        cfg.StrOpt("version", default="1.0", help=NO_EFFECT),
+    ),
+    "cron_trigger": (
+        cfg.BoolOpt("run_in_api", default=True, help=f"{NO_EFFECT} The engine fires triggers."),
+    ),
+    "action_heartbeat": (
+        cfg.IntOpt("batch_size", default=10, help=f"{NO_EFFECT} Leases are checked in one query."),
+    ),
+    "scheduler": (
+        cfg.FloatOpt("fixed_delay", default=1, help=NO_EFFECT),
+        cfg.FloatOpt("random_delay", default=0, help=NO_EFFECT),
+        cfg.IntOpt("batch_size", help=NO_EFFECT),
+        cfg.IntOpt("in_memory_workers", default=10, help=NO_EFFECT),
+        cfg.FloatOpt("captured_job_timeout", default=30, help=NO_EFFECT),
+        cfg.FloatOpt("pickup_job_after", default=60, help=NO_EFFECT),
+    ),
+}
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return all options by group, for oslo-config-generator (entry point ``oslo.config.opts``)."""
+    groups: dict[str, list[cfg.Opt]] = {"DEFAULT": [TRANSPORT_URL]}
+    for table in (OPTIONS, COMPATIBILITY):
+        for group, options in table.items():
+            groups.setdefault(group, []).extend(options)
+    return list(groups.items())

@@ -1,0 +1,202 @@
+"""What the API reads of executions, and the one row it inserts: the root of a new execution tree.
+
+All other writing to these tables is the engine's, but for one column: the description of a workflow
+execution belongs to the API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from mistral_lite.db import tables
+from mistral_lite.db.listing import Column, Row, Source, Viewer, all_rows, only_row, own
+from mistral_lite.errors import AlreadyExistsError
+
+# Identifiers in one IN list; far below what any of the databases takes.
+_CHUNK = 500
+
+_workflows = tables.workflow_executions
+_tasks = tables.task_executions
+_actions = tables.action_executions
+
+WORKFLOW_COLUMNS: Mapping[str, Column] = {
+    **dict(_workflows.c),
+    # A root names itself in its row; the API calls that "no root".
+    "root_execution_id": sa.func.nullif(_workflows.c.root_execution_id, _workflows.c.id),
+    "own_root_id": _workflows.c.root_execution_id,
+}
+TASK_COLUMNS: Mapping[str, Column] = {
+    **dict(_tasks.c),
+    "workflow_name": _workflows.c.workflow_name,
+    "workflow_namespace": _workflows.c.workflow_namespace,
+    "workflow_id": _workflows.c.workflow_id,
+    "workflow_state": _workflows.c.state,
+    "spec_hash": _workflows.c.spec_hash,
+}
+ACTION_COLUMNS: Mapping[str, Column] = dict(_actions.c)
+
+
+def workflow_source(viewer: Viewer, *conditions: sa.ColumnElement[bool]) -> Source:
+    """Return the workflow executions that ``viewer`` may list."""
+    return Source(
+        noun="Execution",
+        select_from=_workflows,
+        columns=WORKFLOW_COLUMNS,
+        conditions=(*own(_workflows, viewer), *conditions),
+        narrowing={"root_execution_id": _workflows.c.root_execution_id},
+    )
+
+
+def task_source(viewer: Viewer) -> Source:
+    """Return the task executions that ``viewer`` may list, with columns of their workflow execution."""
+    return Source(
+        noun="Task execution",
+        select_from=_tasks.join(_workflows, _workflows.c.id == _tasks.c.workflow_execution_id),
+        columns=TASK_COLUMNS,
+        conditions=own(_tasks, viewer),
+    )
+
+
+def action_source(viewer: Viewer) -> Source:
+    """Return the action executions that ``viewer`` may list; runs that nobody asked to keep are not."""
+    return Source(
+        noun="Action execution",
+        select_from=_actions,
+        columns=ACTION_COLUMNS,
+        conditions=(*own(_actions, viewer), _actions.c.is_ephemeral.is_(sa.false())),
+    )
+
+
+def find_one(
+    connection: sa.Connection, source: Source, identifier: str, names: Sequence[str] | None = None
+) -> Row | None:
+    """Return one row of ``source`` by its id with the columns ``names`` (all for None), or None."""
+    statement = (
+        sa.select(*(source.column(name).label(name) for name in names or source.columns))
+        .select_from(source.select_from)
+        .where(source.column("id") == identifier, *source.conditions)
+    )
+    return only_row(connection.execute(statement))
+
+
+def insert_root(connection: sa.Connection, values: Mapping[str, object]) -> None:
+    """Insert the root of a new execution tree. Raises ``AlreadyExistsError`` if its id is taken."""
+    try:
+        connection.execute(sa.insert(_workflows).values(**values))
+    except IntegrityError as error:
+        raise AlreadyExistsError(f"Execution already exists [id={values['id']}].") from error
+
+
+def set_description(connection: sa.Connection, execution_id: str, text: str, now: datetime) -> None:
+    """Change the description of a workflow execution."""
+    connection.execute(
+        sa.update(_workflows).where(_workflows.c.id == execution_id).values(description=text, updated_at=now)
+    )
+
+
+def find_action_state(connection: sa.Connection, action_execution_id: str) -> str | None:
+    """Return the state of an action execution, ephemeral or not, or None if there is none."""
+    return connection.execute(
+        sa.select(_actions.c.state).where(_actions.c.id == action_execution_id)
+    ).scalar_one_or_none()
+
+
+def find_action_row(connection: sa.Connection, action_execution_id: str) -> Row | None:
+    """Return an action execution, ephemeral or not, or None."""
+    statement = sa.select(_actions).where(_actions.c.id == action_execution_id)
+    return only_row(connection.execute(statement))
+
+
+def children_of_workflows(
+    connection: sa.Connection, execution_ids: Sequence[str], names: Sequence[str], *, errors_only: bool
+) -> list[Row]:
+    """Return the nested workflow executions one level below, in order of creation.
+
+    Each row also has ``parent_execution_id``. ``errors_only``: only those whose task is in ERROR.
+    """
+    rows: list[Row] = []
+    for chunk in _chunks(execution_ids):
+        statement = (
+            sa.select(
+                *(WORKFLOW_COLUMNS[name].label(name) for name in names),
+                _tasks.c.workflow_execution_id.label("parent_execution_id"),
+            )
+            .select_from(_tasks.join(_workflows, _workflows.c.task_execution_id == _tasks.c.id))
+            .where(_tasks.c.workflow_execution_id.in_(chunk))
+            .order_by(_workflows.c.created_at, _workflows.c.id)
+        )
+        if errors_only:
+            statement = statement.where(_tasks.c.state == "ERROR")
+        rows.extend(all_rows(connection.execute(statement)))
+    return rows
+
+
+def children_of_tasks(connection: sa.Connection, task_ids: Sequence[str], names: Sequence[str]) -> list[Row]:
+    """Return the nested workflow executions that the tasks started, in order of creation."""
+    rows: list[Row] = []
+    for chunk in _chunks(task_ids):
+        statement = (
+            sa.select(*(WORKFLOW_COLUMNS[name].label(name) for name in names))
+            .where(_workflows.c.task_execution_id.in_(chunk))
+            .order_by(_workflows.c.created_at, _workflows.c.id)
+        )
+        rows.extend(all_rows(connection.execute(statement)))
+    return rows
+
+
+def tasks_of_workflows(
+    connection: sa.Connection, execution_ids: Sequence[str], names: Sequence[str], *, errors_only: bool
+) -> list[Row]:
+    """Return the task executions of the workflow executions, in order of creation."""
+    rows: list[Row] = []
+    for chunk in _chunks(execution_ids):
+        statement = (
+            sa.select(*(_tasks.c[name] for name in names))
+            .where(_tasks.c.workflow_execution_id.in_(chunk))
+            .order_by(_tasks.c.created_at, _tasks.c.id)
+        )
+        if errors_only:
+            statement = statement.where(_tasks.c.state == "ERROR")
+        rows.extend(all_rows(connection.execute(statement)))
+    return rows
+
+
+def actions_of_tasks(
+    connection: sa.Connection, task_ids: Sequence[str], names: Sequence[str], *, accepted_only: bool = False
+) -> list[Row]:
+    """Return the action executions of the tasks, in order of creation."""
+    rows: list[Row] = []
+    for chunk in _chunks(task_ids):
+        statement = (
+            sa.select(*(_actions.c[name] for name in names))
+            .where(_actions.c.task_execution_id.in_(chunk))
+            .order_by(_actions.c.created_at, _actions.c.id)
+        )
+        if accepted_only:
+            statement = statement.where(_actions.c.accepted.is_(sa.true()))
+        rows.extend(all_rows(connection.execute(statement)))
+    return rows
+
+
+def recent_durations_s(connection: sa.Connection, workflow_id: str, count: int) -> list[float]:
+    """Return the durations in seconds of the last ``count`` successful runs of a workflow."""
+    statement = (
+        sa.select(_workflows.c.created_at, _workflows.c.updated_at)
+        .where(_workflows.c.workflow_id == workflow_id, _workflows.c.state == "SUCCESS")
+        .order_by(_workflows.c.created_at.desc(), _workflows.c.id.desc())
+        .limit(count)
+    )
+    return [
+        (row.updated_at - row.created_at).total_seconds()
+        for row in connection.execute(statement)
+        if row.updated_at is not None
+    ]
+
+
+def _chunks(identifiers: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(identifiers), _CHUNK):
+        yield identifiers[start : start + _CHUNK]

@@ -1,0 +1,231 @@
+"""Filters, sorting and paging of lists: how a request for a page becomes one SELECT.
+
+Pages are found by keyset (rows after the marker's values in sort order), never by offset, so that the
+hundredth page costs what the first does. This module knows no HTTP; names of parameters and texts of URLs
+belong to ``api``. Callers say which columns may be named.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from mistral_lite.errors import InputError, NotFoundError
+from mistral_lite.jsontext import JsonValue, dump
+
+Column = sa.ColumnElement[JsonValue]
+Row = Mapping[str, JsonValue]
+
+# The database keeps microseconds, the API shows whole seconds: times are compared as they are shown.
+_SECOND = timedelta(seconds=1)
+
+
+class Operator(StrEnum):
+    """How a column is compared. ``TAGS`` holds if all given tags are in a JSON array of texts."""
+
+    EQ = "eq"
+    NEQ = "neq"
+    GT = "gt"
+    GTE = "gte"
+    LT = "lt"
+    LTE = "lte"
+    IN = "in"
+    NIN = "nin"
+    HAS = "has"
+    TAGS = "tags"
+    NULL = "null"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """One condition: ``column`` compared with ``value`` (a list for IN, NIN and TAGS; unused for NULL)."""
+
+    column: str
+    operator: Operator
+    value: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewer:
+    """Whose eyes a query looks through: the caller's project, and whether all projects are visible."""
+
+    project_id: str
+    is_admin: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which part of a list is wanted.
+
+    ``sort`` holds (column, is descending) and must end in a unique column; ``marker`` is the id of the last
+    row of the page before.
+    """
+
+    sort: tuple[tuple[str, bool], ...]
+    limit: int
+    marker: str | None = None
+    filters: tuple[Filter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A list that can be asked for: what to select from, its columns by name, its noun for messages.
+
+    ``conditions`` always hold. ``narrowing`` names, for computed columns, the plain indexed column that an
+    equality on them implies.
+    """
+
+    noun: str
+    select_from: sa.FromClause
+    columns: Mapping[str, Column]
+    conditions: tuple[sa.ColumnElement[bool], ...] = ()
+    narrowing: Mapping[str, Column] = field(default_factory=dict)
+
+    def column(self, name: str) -> Column:
+        """Return the column called ``name``. Raises ``InputError`` if there is none."""
+        column = self.columns.get(name)
+        if column is None:
+            raise InputError(
+                f"'{name}' is not a column of this list. Choose from: {', '.join(self.columns)}."
+            )
+        return column
+
+
+def own_or_public(table: sa.Table, viewer: Viewer) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the conditions under which ``viewer`` sees a row with project and scope."""
+    if viewer.is_admin:
+        return ()
+    return (sa.or_(table.c.project_id == viewer.project_id, table.c.scope == "public"),)
+
+
+def own(table: sa.Table, viewer: Viewer) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the conditions under which ``viewer`` sees a row that is never shared."""
+    return () if viewer.is_admin else (table.c.project_id == viewer.project_id,)
+
+
+def all_rows(result: sa.CursorResult[tuple[JsonValue, ...]]) -> list[Row]:
+    """Return the rows of a result as mappings."""
+    keys = tuple(result.keys())
+    return [dict(zip(keys, row, strict=True)) for row in result]
+
+
+def only_row(result: sa.CursorResult[tuple[JsonValue, ...]]) -> Row | None:
+    """Return the one row of a result as a mapping, or None if there is none."""
+    rows = all_rows(result)
+    assert len(rows) <= 1
+    return rows[0] if rows else None
+
+
+def select_page(connection: sa.Connection, source: Source, page: Page, names: Sequence[str]) -> list[Row]:
+    """Return at most ``page.limit`` rows with the columns ``names``, each under its name.
+
+    Raises ``NotFoundError`` for a marker that is not visible, ``InputError`` for an unknown column.
+    """
+    statement = (
+        sa.select(*(source.column(name).label(name) for name in names))
+        .select_from(source.select_from)
+        .where(*source.conditions, *(_condition(source, item) for item in page.filters))
+        .limit(page.limit)
+    )
+    if page.marker is not None:
+        statement = statement.where(_after_marker(connection, source, page))
+    for name, is_descending in page.sort:
+        for term in _sort_terms(source.column(name)):
+            statement = statement.order_by(term.desc() if is_descending else term.asc())
+    return all_rows(connection.execute(statement))
+
+
+def _sort_terms(column: Column) -> tuple[Column, ...]:
+    # Databases disagree about where NULL sorts. A flag in front makes it "smallest" everywhere, and spares
+    # columns that cannot be null, so that their index still gives the order.
+    if isinstance(column, sa.Column) and not column.nullable:
+        return (column,)
+    return (sa.case((column.is_(None), 0), else_=1), column)
+
+
+def _after_marker(connection: sa.Connection, source: Source, page: Page) -> sa.ColumnElement[bool]:
+    keys = [
+        (term, is_descending)
+        for name, is_descending in page.sort
+        for term in _sort_terms(source.column(name))
+    ]
+    found = connection.execute(
+        sa.select(*(term for term, _ in keys))
+        .select_from(source.select_from)
+        .where(*source.conditions, source.column("id") == page.marker)
+    ).one_or_none()
+    if found is None:
+        raise NotFoundError(f"{source.noun} not found [id={page.marker}]: there is no such marker.")
+    alternatives: list[sa.ColumnElement[bool]] = []
+    equal: list[sa.ColumnElement[bool]] = []
+    for (term, is_descending), value in zip(keys, found, strict=True):
+        if value is None:
+            # Equal flags in front say that the term is null on both sides.
+            continue
+        alternatives.append(sa.and_(*equal, term < value if is_descending else term > value))
+        equal.append(term == value)
+    first, is_descending = keys[0]
+    # Implied by what follows; stated so that an index on the first column bounds the scan.
+    bound = first <= found[0] if is_descending else first >= found[0]
+    return sa.and_(bound, sa.or_(*alternatives))
+
+
+def _condition(source: Source, item: Filter) -> sa.ColumnElement[bool]:
+    column = source.column(item.column)
+    if item.operator is Operator.NULL:
+        return column.is_(None)
+    if item.operator is Operator.TAGS:
+        return sa.and_(*(column.contains(dump(tag), autoescape=True) for tag in item.value))
+    values = item.value if item.operator in (Operator.IN, Operator.NIN) else [item.value]
+    if values and isinstance(values[0], datetime):
+        return _time_condition(column, item)
+    condition = _COMPARISONS[item.operator](column, item.value)
+    narrow = source.narrowing.get(item.column)
+    if narrow is not None and item.operator is Operator.EQ:
+        return sa.and_(narrow == item.value, condition)
+    return condition
+
+
+_COMPARISONS: Mapping[Operator, Callable[[Column, JsonValue], sa.ColumnElement[bool]]] = {
+    Operator.EQ: operator.eq,
+    Operator.NEQ: operator.ne,
+    Operator.GT: operator.gt,
+    Operator.GTE: operator.ge,
+    Operator.LT: operator.lt,
+    Operator.LTE: operator.le,
+    Operator.IN: lambda column, values: column.in_(values),
+    Operator.NIN: lambda column, values: column.not_in(values),
+    Operator.HAS: lambda column, value: column.contains(value, autoescape=True),
+}
+
+
+def _within(column: Column, value: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(column >= value, column < value + _SECOND)
+
+
+def _within_any(column: Column, values: Sequence[datetime]) -> sa.ColumnElement[bool]:
+    return sa.or_(*(_within(column, value) for value in values))
+
+
+_TIME_COMPARISONS: Mapping[Operator, Callable[[Column, JsonValue], sa.ColumnElement[bool]]] = {
+    Operator.EQ: _within,
+    Operator.NEQ: lambda column, value: sa.not_(_within(column, value)),
+    Operator.GT: lambda column, value: operator.ge(column, value + _SECOND),
+    Operator.GTE: operator.ge,
+    Operator.LT: operator.lt,
+    Operator.LTE: lambda column, value: operator.lt(column, value + _SECOND),
+    Operator.IN: _within_any,
+    Operator.NIN: lambda column, values: sa.not_(_within_any(column, values)),
+}
+
+
+def _time_condition(column: Column, item: Filter) -> sa.ColumnElement[bool]:
+    compare = _TIME_COMPARISONS.get(item.operator)
+    if compare is None:
+        raise InputError(f"'{item.operator}' does not apply to '{item.column}', which is a time.")
+    return compare(column, item.value)

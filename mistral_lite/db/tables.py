@@ -1,0 +1,307 @@
+"""The tables, and who writes them.
+
+The engine alone writes ``task_executions``, ``action_executions``, ``action_queue``, ``timers`` and, once
+they exist, ``workflow_executions``. The API writes definitions, inserts root rows of ``workflow_executions``
+and adds to ``inbox``. JSON values are text columns in the form of ``jsontext.dump``. All times are UTC.
+
+Every row of an execution tree carries ``root_execution_id``; a transaction of the engine touches only rows
+of roots that it has locked. A root names itself there, also a stand-alone action execution. There are no
+foreign keys between execution tables: the lock on the root gives their order, and a key check would make
+an insert into the inbox wait for the engine that holds that lock.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import mysql
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """Aware UTC datetimes with microseconds, stored without zone."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[datetime]:
+        """Ask MySQL for microseconds; it drops them otherwise."""
+        if dialect.name in {"mysql", "mariadb"}:
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Drop the zone, which is always UTC."""
+        return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Put the zone back."""
+        return value.replace(tzinfo=UTC) if value is not None else None
+
+
+Identifier = sa.String(36)
+Name = sa.String(255)
+State = sa.String(16)
+Project = sa.String(80)
+LongText = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+BigSerial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _table(name: str, *parts: sa.schema.SchemaItem) -> sa.Table:
+    # Names are compared exactly, as on the other databases; MySQL's default would ignore case.
+    return sa.Table(
+        name,
+        metadata,
+        *parts,
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+    )
+
+
+def _definition_columns() -> tuple[sa.schema.SchemaItem, ...]:
+    return (
+        sa.Column("id", Identifier, primary_key=True),
+        sa.Column("name", Name, nullable=False),
+        sa.Column("namespace", Name, nullable=False, default=""),
+        sa.Column("definition", LongText, nullable=False),
+        sa.Column("tags", LongText, nullable=False, default="[]"),
+        sa.Column("scope", sa.String(16), nullable=False, default="private"),
+        sa.Column("project_id", Project, nullable=False),
+        sa.Column("created_at", UtcDateTime, nullable=False),
+        sa.Column("updated_at", UtcDateTime),
+    )
+
+
+# The parsed form of every workflow and ad-hoc action by the hash of its content. An execution points here
+# and is immune to later changes of the definition. Rows are never changed.
+specs = _table(
+    "specs",
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("source", LongText, nullable=False),
+)
+
+workflow_definitions = _table(
+    "workflow_definitions",
+    *_definition_columns(),
+    sa.Column("spec_hash", sa.String(64), nullable=False),
+    sa.Column("checksum", sa.String(32)),
+    sa.Column("workbook_name", Name),
+    sa.Column("is_system", sa.Boolean, nullable=False, default=False),
+    sa.UniqueConstraint("name", "namespace", "project_id"),
+    sa.Index(None, "project_id", "created_at", "id"),
+)
+
+workbooks = _table(
+    "workbooks",
+    *_definition_columns(),
+    sa.UniqueConstraint("name", "namespace", "project_id"),
+)
+
+action_definitions = _table(
+    "action_definitions",
+    *_definition_columns(),
+    sa.Column("spec_hash", sa.String(64), nullable=False),
+    sa.Column("input", LongText),
+    sa.Column("description", LongText),
+    sa.Column("workbook_name", Name),
+    sa.Column("is_system", sa.Boolean, nullable=False, default=False),
+    sa.UniqueConstraint("name", "namespace", "project_id"),
+)
+
+environments = _table(
+    "environments",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("name", Name, nullable=False),
+    sa.Column("description", LongText),
+    sa.Column("variables", LongText, nullable=False, default="{}"),
+    sa.Column("scope", sa.String(16), nullable=False, default="private"),
+    sa.Column("project_id", Project, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.UniqueConstraint("name", "project_id"),
+)
+
+# One row that counts changes of definitions, so that an engine may keep what it looked up until then.
+definition_changes = _table(
+    "definition_changes",
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+)
+
+
+@event.listens_for(definition_changes, "after_create")
+def _begin_counting(target: sa.Table, connection: sa.Connection, **_: object) -> None:
+    connection.execute(sa.insert(target).values(id=1, count=0))
+
+
+workflow_executions = _table(
+    "workflow_executions",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("root_execution_id", Identifier, nullable=False),
+    # The parent task of a nested workflow; null for roots.
+    sa.Column("task_execution_id", Identifier),
+    sa.Column("workflow_id", Identifier, nullable=False),
+    sa.Column("workflow_name", Name, nullable=False),
+    sa.Column("workflow_namespace", Name, nullable=False, default=""),
+    sa.Column("spec_hash", sa.String(64), nullable=False),
+    sa.Column("state", State, nullable=False),
+    sa.Column("state_info", LongText),
+    # Counts the decisions about the whole tree; meaningful on the root only.
+    sa.Column("version", sa.BigInteger, nullable=False, default=0),
+    sa.Column("input", LongText, nullable=False),
+    sa.Column("params", LongText, nullable=False),
+    # Workflow-wide variables: ``vars`` and global publishes.
+    sa.Column("context", LongText, nullable=False),
+    # Names in ``context`` that tasks published globally (JSON array); the rest came from ``vars``.
+    sa.Column("published_global", LongText, nullable=False, default="[]"),
+    sa.Column("output", LongText, nullable=False, default="{}"),
+    # Item index in the parent, workbook name, commands kept by a pause, force-failure noted while paused.
+    sa.Column("runtime", LongText, nullable=False, default="{}"),
+    sa.Column("description", LongText),
+    sa.Column("tags", LongText, nullable=False, default="[]"),
+    sa.Column("project_id", Project, nullable=False),
+    sa.Column("scope", sa.String(16), nullable=False, default="private"),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.Index(None, "root_execution_id"),
+    sa.Index(None, "task_execution_id"),
+    sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "state", "created_at", "id"),
+    sa.Index(None, "created_at", "id"),
+)
+
+task_executions = _table(
+    "task_executions",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("root_execution_id", Identifier, nullable=False),
+    sa.Column("workflow_execution_id", Identifier, nullable=False),
+    sa.Column("name", Name, nullable=False),
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("state", State, nullable=False),
+    sa.Column("state_info", LongText),
+    sa.Column("published", LongText, nullable=False, default="{}"),
+    sa.Column("published_global", LongText, nullable=False, default="{}"),
+    # JSON array of [task execution id, clause]: where the inbound context comes from.
+    sa.Column("triggered_by", LongText, nullable=False, default="[]"),
+    # JSON array of [task name, clause] started because of this task; null until it finished.
+    sa.Column("next_tasks", LongText),
+    sa.Column("error_handled", sa.Boolean, nullable=False, default=False),
+    sa.Column("processed", sa.Boolean, nullable=False, default=False),
+    sa.Column("runtime", LongText, nullable=False, default="{}"),
+    sa.Column("tags", LongText, nullable=False, default="[]"),
+    sa.Column("project_id", Project, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Index(None, "root_execution_id"),
+    sa.Index(None, "workflow_execution_id", "created_at", "id"),
+    sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "created_at", "id"),
+)
+
+action_executions = _table(
+    "action_executions",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("root_execution_id", Identifier, nullable=False),
+    # Both null for a stand-alone run.
+    sa.Column("task_execution_id", Identifier),
+    sa.Column("workflow_execution_id", Identifier),
+    sa.Column("workflow_name", Name),
+    sa.Column("workflow_namespace", Name),
+    sa.Column("name", Name, nullable=False),
+    sa.Column("state", State, nullable=False),
+    sa.Column("state_info", LongText),
+    sa.Column("input", LongText, nullable=False),
+    # ``{"result": value}`` once finished, null before.
+    sa.Column("output", LongText),
+    sa.Column("accepted", sa.Boolean, nullable=False, default=False),
+    sa.Column("is_sync", sa.Boolean, nullable=False),
+    # A synchronous run that the caller did not ask to keep: never listed, removed soon after its end.
+    sa.Column("is_ephemeral", sa.Boolean, nullable=False, default=False),
+    # The item of a with-items task it belongs to, else 0.
+    sa.Column("position", sa.Integer, nullable=False, default=0),
+    sa.Column("safe_rerun", sa.Boolean, nullable=False, default=False),
+    # Digest of the result that a callback delivered, so that a repetition is known after the fact.
+    sa.Column("callback_digest", sa.String(64)),
+    # Ad-hoc calls (JSON): the chain of actions whose output transformations apply; null for plain ones.
+    sa.Column("chain", LongText),
+    sa.Column("description", LongText),
+    sa.Column("tags", LongText),
+    sa.Column("project_id", Project, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.Index(None, "root_execution_id"),
+    sa.Index(None, "task_execution_id", "created_at", "id"),
+    sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "created_at", "id"),
+)
+
+# What happened and waits for a decision: callbacks, commands. Rows go in the transaction that applies them.
+inbox = _table(
+    "inbox",
+    sa.Column("seq", BigSerial, primary_key=True, autoincrement=True),
+    sa.Column("root_execution_id", Identifier, nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    # The execution it is about: a workflow, a task or an action execution, by kind.
+    sa.Column("subject_id", Identifier, nullable=False),
+    sa.Column("payload", LongText, nullable=False),
+    # Makes a second result for one action execution impossible: ``result:<action execution id>``.
+    sa.Column("once", sa.String(64), unique=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index(None, "root_execution_id", "seq"),
+)
+
+# Actions to run. A row lives from the decision to run until its outcome (or, for an asynchronous action,
+# the fact that it left) is applied.
+action_queue = _table(
+    "action_queue",
+    sa.Column("action_execution_id", Identifier, primary_key=True),
+    sa.Column("root_execution_id", Identifier, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    # Who may run it: null for anybody, else the name that a task gave as ``target``.
+    sa.Column("target", Name),
+    sa.Column("available_at", UtcDateTime, nullable=False),
+    # All three null while nobody has it.
+    sa.Column("executor_id", Name),
+    sa.Column("lease_until", UtcDateTime),
+    # The call of the executor that it was leased to; names what is lost if that call was never answered.
+    sa.Column("claim_id", Identifier),
+    # The order for the executor (JSON), without attempt and lease.
+    sa.Column("request", LongText, nullable=False),
+    sa.Index(None, "lease_until", "available_at"),
+    sa.Index(None, "claim_id"),
+    sa.Index(None, "root_execution_id"),
+)
+
+timers = _table(
+    "timers",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("root_execution_id", Identifier, nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("subject_id", Identifier, nullable=False),
+    sa.Column("due_at", UtcDateTime, nullable=False),
+    sa.Index(None, "due_at"),
+    sa.Index(None, "root_execution_id"),
+)
+
+# Heartbeats of processes, for readiness and for the operator. Nothing depends on them.
+services = _table(
+    "services",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("host", Name, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("heartbeat_at", UtcDateTime, nullable=False),
+)

@@ -1,0 +1,201 @@
+"""Connections and transactions, the same for SQLite, PostgreSQL and MariaDB.
+
+One way in: ``Database.read()`` and ``Database.write()`` yield a connection inside one transaction.
+PostgreSQL and MariaDB run at READ COMMITTED: a statement sees what was committed before it, which the row
+lock on an execution's root relies on. SQLite has one writer: a lock in this process hands the turn over, and
+``BEGIN IMMEDIATE`` takes the file's lock before the first statement, so that nobody ever meets a lock
+halfway. Commits are synchronous everywhere.
+
+Foreign errors do not leave this package: a lost or refused connection becomes ``UnavailableError``, and so
+does a deadlock that outlived its retries.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from mistral_lite.errors import UnavailableError
+
+T = TypeVar("T")
+
+_RETRIES = 5
+# SQLSTATEs of PostgreSQL and error numbers of MySQL after which the same transaction may be run again:
+# serialization failure, deadlock, lock wait timeout.
+_TRANSIENT = frozenset({"40001", "40P01", "55P03", 1205, 1213, 1020})
+
+
+def normalize_url(text: str) -> URL:
+    """Return the SQLAlchemy URL for a connection string as operators of OpenStack services write it."""
+    url = make_url(text)
+    backend = url.get_backend_name()
+    if backend in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+psycopg")
+    if backend in {"mysql", "mariadb"}:
+        return url.set(drivername="mysql+pymysql").update_query_dict({"charset": "utf8mb4"})
+    return url
+
+
+class Database:
+    """A pool of connections to one database.
+
+    ``pool_size`` bounds the connections kept open; ``connect_timeout_s`` bounds the wait for one.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10, connect_timeout_s: int = 5) -> None:
+        self.url = normalize_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._write_turn = threading.Lock()
+        self.engine = self._create_engine(pool_size, connect_timeout_s)
+        self.dialect = self.engine.dialect.name
+
+    def _create_engine(self, pool_size: int, connect_timeout_s: int) -> sa.Engine:
+        if self.is_sqlite:
+            engine = sa.create_engine(
+                self.url,
+                poolclass=sa.QueuePool,
+                pool_size=pool_size,
+                max_overflow=50,
+                connect_args={"check_same_thread": False, "timeout": 30},
+            )
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        return sa.create_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=50,
+            pool_pre_ping=False,
+            pool_recycle=1800,
+            isolation_level="READ COMMITTED",
+            connect_args={"connect_timeout": connect_timeout_s},
+        )
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Yield a connection inside a transaction that changes nothing."""
+        with _translated_errors(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Yield a connection inside a transaction that commits at the end of the block, or rolls back."""
+        if not self.is_sqlite:
+            with _translated_errors(), self.engine.begin() as connection:
+                yield connection
+            return
+        with self._write_turn, _translated_errors(), self.engine.connect() as plain:
+            connection = plain.execution_options(sqlite_write=True)
+            with connection.begin():
+                yield connection
+
+    def run(self, work: Callable[[sa.Connection], T]) -> T:
+        """Return ``work(connection)`` from one write transaction, repeated after a deadlock.
+
+        ``work`` must be repeatable: it may read and write this database only.
+        """
+        for _ in range(_RETRIES - 1):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except UnavailableError as error:
+                if not error.details.get("transient"):
+                    raise
+        with self.write() as connection:
+            return work(connection)
+
+    def insert_ignoring(self, table: sa.Table) -> sa.Insert:
+        """Return an INSERT that leaves out rows whose key exists already."""
+        if self.dialect in {"mysql", "mariadb"}:
+            return sa.insert(table).prefix_with("IGNORE")
+        if self.dialect == "postgresql":
+            return postgresql.insert(table).on_conflict_do_nothing()
+        return sqlite.insert(table).on_conflict_do_nothing()
+
+    def now(self, connection: sa.Connection) -> datetime:
+        """Return the time of the database, aware, in UTC."""
+        if self.is_sqlite:
+            return datetime.now(UTC)
+        if self.dialect == "postgresql":
+            text = "SELECT clock_timestamp() AT TIME ZONE 'UTC'"
+        else:
+            text = "SELECT UTC_TIMESTAMP(6)"
+        value = connection.exec_driver_sql(text).scalar_one()
+        assert isinstance(value, datetime)
+        return value.replace(tzinfo=UTC)
+
+    def dispose(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+
+
+class DatabaseClock:
+    """The time of the database, read rarely and carried on by this machine's monotonic clock.
+
+    All processes agree on it, whatever their own clocks say, and it never jumps between two readings.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._read_at = 0.0
+        self._value = datetime.now(UTC)
+
+    def synchronize(self, connection: sa.Connection) -> None:
+        """Read the database's time."""
+        started = monotonic()
+        self._value = self._database.now(connection)
+        self._read_at = (started + monotonic()) / 2
+
+    def now(self) -> datetime:
+        """Return the present time, aware, in UTC."""
+        return self._value + timedelta(seconds=monotonic() - self._read_at)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # SQLAlchemy's begin event emits BEGIN itself; the driver must not do so on its own.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("sqlite_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise UnavailableError("All database connections are in use.") from error
+    except DBAPIError as error:
+        if _is_transient(error):
+            raise UnavailableError(
+                "The database chose this transaction to give way.", transient=True
+            ) from error
+        if error.connection_invalidated or isinstance(error, OperationalError):
+            raise UnavailableError("The database does not answer.") from error
+        raise
+
+
+def _is_transient(error: DBAPIError) -> bool:
+    original = error.orig
+    state = getattr(original, "sqlstate", None)
+    number = original.args[0] if original is not None and original.args else None
+    return state in _TRANSIENT or number in _TRANSIENT

@@ -1,0 +1,1 @@
+"""The engine: load, decide, apply, commit, then answer and ring. It owns every unfinished execution."""

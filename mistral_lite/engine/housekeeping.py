@@ -1,0 +1,31 @@
+"""Removing what nobody needs any more. Nothing depends on when it runs, or whether it does."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from mistral_lite.db import inbox
+from mistral_lite.db.tables import action_executions
+from mistral_lite.db.transaction import Database
+from mistral_lite.workflow.states import FINISHED
+
+# A caller that waits for the result of an action run has long read it, or given up.
+_EPHEMERAL_S = 300
+
+
+def keep_house(database: Database, now: datetime) -> None:
+    """Remove results that nobody asked to keep, and commands about executions that are gone."""
+
+    def work(connection: sa.Connection) -> None:
+        connection.execute(
+            sa.delete(action_executions).where(
+                action_executions.c.is_ephemeral.is_(True),
+                action_executions.c.state.in_([str(state) for state in FINISHED]),
+                action_executions.c.updated_at < now - timedelta(seconds=_EPHEMERAL_S),
+            )
+        )
+        inbox.delete_orphans(connection, inbox.list_roots(connection, most=500))
+
+    database.run(work)

@@ -1,0 +1,67 @@
+"""Answers to what the core asks for while it decides."""
+
+from __future__ import annotations
+
+
+import sqlalchemy as sa
+
+from mistral_lite.db import definitions, queries
+from mistral_lite.errors import InternalError
+from mistral_lite.workflow.library import AdhocDefinition, Library, Lookup, WorkflowDefinition
+
+# Kinds of lookups whose answer changes with every execution.
+_QUERIES = frozenset({"executions", "tasks"})
+
+
+def refresh(connection: sa.Connection, library: Library) -> None:
+    """Forget the answers that may have changed: all about definitions if any was uploaded since, and queries."""
+    generation = definitions.generation(connection)
+    if generation != library.generation:
+        library.answers.clear()
+        library.generation = generation
+    else:
+        for lookup in [each for each in library.answers if each.kind in _QUERIES]:
+            del library.answers[lookup]
+
+
+def answer(connection: sa.Connection, library: Library, lookup: Lookup) -> None:
+    """Look ``lookup`` up and put the answer into ``library``."""
+    match lookup.kind:
+        case "spec":
+            _answer_spec(connection, library, str(lookup.key[0]))
+        case "workflow":
+            name, namespace, project_id = map(str, lookup.key)
+            library.answers[lookup] = _workflow(connection, name, namespace, project_id)
+        case "action":
+            name, namespace, project_id = map(str, lookup.key)
+            library.answers[lookup] = _action(connection, name, namespace, project_id)
+        case "executions" | "tasks":
+            project_id, *filters = lookup.key
+            find = queries.list_executions if lookup.kind == "executions" else queries.list_tasks
+            library.answers[lookup] = find(connection, str(project_id), dict(filters))
+        case _:
+            raise InternalError(f"The core asked for an unknown kind of thing: {lookup.kind}")
+
+
+def _answer_spec(connection: sa.Connection, library: Library, spec_hash: str) -> None:
+    library.specs[spec_hash] = definitions.load_any_spec(connection, spec_hash)
+
+
+def _workflow(
+    connection: sa.Connection, name: str, namespace: str, project_id: str
+) -> WorkflowDefinition | None:
+    found = definitions.find_workflow(connection, name, namespace, project_id)
+    if found is None:
+        return None
+    return WorkflowDefinition(
+        id=found.id,
+        name=found.name,
+        namespace=found.namespace,
+        spec_hash=found.spec_hash,
+        workbook=found.workbook_name,
+    )
+
+
+def _action(connection: sa.Connection, name: str, namespace: str, project_id: str) -> AdhocDefinition | None:
+    found = definitions.find_action(connection, name, namespace, project_id)
+    return AdhocDefinition(name=found.name, spec_hash=found.spec_hash) if found is not None else None

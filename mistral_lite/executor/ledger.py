@@ -1,0 +1,212 @@
+"""What an executor holds and what it still owes the engine: the one shared state of its threads.
+
+One lock guards everything, so that a finished attempt gives its slot free in the same moment in which its
+report appears: the next call can carry the report and offer the slot. Runs nothing and calls nobody.
+
+An attempt is *held* from its claim until it is finished. Its report is *owed* until the engine settles it. A slot
+is *reserved* while a call that offered it is under way, so that two calls never offer the same slot.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from mistral_lite.rpc.protocol import ActionReport, ActionRequest, AttemptRef, Outcome
+
+
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    request: ActionRequest
+    begun: bool = False
+    lost: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Owed:
+    report: ActionReport
+    sending: bool = False
+    failures: int = 0
+    not_before_s: float = 0.0
+
+
+class Ledger:
+    """Attempts held and reports owed by one executor with ``capacity`` slots. All times are monotonic seconds."""
+
+    def __init__(self, capacity: int, backoff_min_s: float, backoff_max_s: float) -> None:
+        self._capacity = capacity
+        self._backoff_min_s = backoff_min_s
+        self._backoff_max_s = backoff_max_s
+        # Reentrant (the default lock of a condition): waiting methods call the others.
+        self._changed = threading.Condition()
+        self._held: dict[AttemptRef, _Held] = {}
+        self._owed: dict[AttemptRef, _Owed] = {}
+        self._reserved = 0
+        self._draining = False
+        self._closed = False
+
+    @property
+    def is_draining(self) -> bool:
+        """Tell whether nothing new is taken any more."""
+        return self._draining
+
+    # Slots and attempts
+
+    def reserve(self) -> int:
+        """Reserve all free slots for one call and return how many; none while draining."""
+        with self._changed:
+            count = self._free()
+            self._reserved += count
+            return count
+
+    def admit(self, reserved: int, requests: Iterable[ActionRequest]) -> list[ActionRequest]:
+        """Give ``reserved`` slots back and hold what the call brought; return what is to be run.
+
+        An attempt that is held or reported already is ignored. While draining, everything is handed back.
+        """
+        with self._changed:
+            self._reserved -= reserved
+            admitted: list[ActionRequest] = []
+            for request in requests:
+                if request.ref in self._held or request.ref in self._owed:
+                    continue
+                if self._draining:
+                    self._owe(_returned(request.ref))
+                else:
+                    self._held[request.ref] = _Held(request=request)
+                    admitted.append(request)
+            self._changed.notify_all()
+            return admitted
+
+    def begin(self, ref: AttemptRef) -> bool:
+        """Mark an attempt as begun; False if it was lost or handed back meanwhile and must not run."""
+        with self._changed:
+            held = self._held.get(ref)
+            if held is None:
+                return False
+            if held.lost:
+                del self._held[ref]
+                self._changed.notify_all()
+                return False
+            held.begun = True
+            return True
+
+    def finish(self, report: ActionReport) -> bool:
+        """End an attempt and owe its report; False if its lease was lost, then the report is dropped."""
+        with self._changed:
+            held = self._held.pop(report.ref, None)
+            accepted = held is not None and not held.lost
+            if accepted:
+                self._owe(report)
+            self._changed.notify_all()
+            return accepted
+
+    def lose(self, refs: Iterable[AttemptRef]) -> list[AttemptRef]:
+        """Take note of lost leases; return those whose attempts are held here and were not known as lost.
+
+        A report that is owed for a lost attempt is dropped: the engine would refuse it.
+        """
+        with self._changed:
+            news: list[AttemptRef] = []
+            for ref in refs:
+                held = self._held.get(ref)
+                if held is not None and not held.lost:
+                    held.lost = True
+                    news.append(ref)
+                elif held is None:
+                    self._owed.pop(ref, None)
+            self._changed.notify_all()
+            return news
+
+    def running(self) -> tuple[AttemptRef, ...]:
+        """Return the attempts whose leases are to be renewed."""
+        with self._changed:
+            return tuple(ref for ref, held in self._held.items() if not held.lost)
+
+    def drain(self) -> None:
+        """Take nothing new from now on and hand back what was not begun."""
+        with self._changed:
+            self._draining = True
+            for ref in [ref for ref, held in self._held.items() if not held.begun]:
+                if not self._held.pop(ref).lost:
+                    self._owe(_returned(ref))
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody wait for reports any more: the thread that sends them is to end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    # Reports
+
+    def take_reports(self, now_s: float, limit: int | None = None) -> tuple[ActionReport, ...]:
+        """Return the reports that are due, oldest first, and mark them as being sent."""
+        with self._changed:
+            due = [item for item in self._owed.values() if not item.sending and item.not_before_s <= now_s]
+            for item in due[:limit]:
+                item.sending = True
+            return tuple(item.report for item in due[:limit])
+
+    def settle(self, sent: Iterable[ActionReport], settled: Collection[AttemptRef], now_s: float) -> None:
+        """Forget the ``settled`` ones among ``sent``; the others become due again after a growing delay."""
+        with self._changed:
+            done = set(settled)
+            for report in sent:
+                item = self._owed.get(report.ref)
+                if item is None:
+                    continue
+                if report.ref in done:
+                    del self._owed[report.ref]
+                    continue
+                delay_s = min(self._backoff_min_s * 2**item.failures, self._backoff_max_s)
+                item.sending = False
+                item.failures = min(item.failures + 1, 30)
+                item.not_before_s = now_s + delay_s
+            self._changed.notify_all()
+
+    def next_report_in_s(self, now_s: float) -> float | None:
+        """Return the seconds until a report is due (0: now), or None if none is owed."""
+        with self._changed:
+            times = [item.not_before_s for item in self._owed.values() if not item.sending]
+            return max(min(times) - now_s, 0.0) if times else None
+
+    # Waiting
+
+    def wait_for_report(self, now_s: float, timeout_s: float) -> None:
+        """Wait until a report may be due, at most ``timeout_s``; returns early when anything changes."""
+        with self._changed:
+            due_in_s = self.next_report_in_s(now_s)
+            if not self._closed and (due_in_s is None or due_in_s > 0):
+                self._changed.wait(timeout_s if due_in_s is None else min(due_in_s, timeout_s))
+
+    def wait_for_slot(self, timeout_s: float) -> None:
+        """Wait until a slot is free that no report is about to offer, at most ``timeout_s``.
+
+        A slot that has just become free goes with its report: one call in place of two.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._draining or (self._free() > 0 and not self._owes_unsent()), timeout_s
+            )
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Wait until nothing is held or owed; False if that did not happen in ``timeout_s``."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._held and not self._owed, timeout_s)
+
+    def _free(self) -> int:
+        return 0 if self._draining else max(self._capacity - len(self._held) - self._reserved, 0)
+
+    def _owes_unsent(self) -> bool:
+        return any(not item.sending for item in self._owed.values())
+
+    def _owe(self, report: ActionReport) -> None:
+        self._owed[report.ref] = _Owed(report=report)
+
+
+def _returned(ref: AttemptRef) -> ActionReport:
+    return ActionReport(
+        action_execution_id=ref.action_execution_id, attempt=ref.attempt, outcome=Outcome.RETURNED
+    )

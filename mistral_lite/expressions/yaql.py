@@ -1,0 +1,377 @@
+"""The YAQL language: parsing once, evaluating over read-only data, guarded library functions.
+
+Owns everything that knows the ``yaql`` library. The library's contexts are subclassed for speed (the functions
+of the standard library never change, so looking one up is cached) and to account for what each call returns.
+Its parser keeps state between tokens and is not thread-safe: parsing takes a lock, and its results are cached.
+"""
+
+from __future__ import annotations
+
+import collections.abc  # noqa: F401 (yaql uses it without importing it)
+import inspect
+import re
+import threading
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import yaql
+from yaql.language import contexts, conventions, exceptions, runner, specs, utils
+from yaql.standard_library import collections as std_collections
+from yaql.standard_library import math as std_math
+from yaql.standard_library import regex as std_regex
+from yaql.standard_library import strings as std_strings
+
+from mistral_lite.errors import EvaluationError, ExpressionSyntaxError, UnavailableError
+from mistral_lite.expressions.base import EvaluationView, ExpressionSettings
+from mistral_lite.expressions.fastpath import FastExpression, NotFastError, accelerate, compile_fast
+from mistral_lite.expressions.functions import ExpressionFunction, Scope
+from mistral_lite.expressions.limits import Guard
+from mistral_lite.expressions.messages import describe_cause
+from mistral_lite.expressions.plain import PlainConverter, PlainMapping
+from mistral_lite.jsontext import JsonValue
+
+# The library has no types of its own.
+YaqlNode = Any
+YaqlFunction = Any
+Arguments = dict[str, Any]
+
+_EXPRESSION = re.compile(r"<%.*?%>")
+_DELIMITERS = "<%>"
+
+
+class YaqlLanguage:
+    """Detects, checks and evaluates YAQL expressions in texts."""
+
+    name = "yaql"
+
+    def __init__(
+        self, settings: ExpressionSettings, guard: Guard, functions: Mapping[str, ExpressionFunction]
+    ) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._functions = functions
+        self._engine = self._create_engine(settings, guard)
+        self._parser_lock = threading.Lock()
+        self._library = _create_library(guard, functions, allow_delegates=settings.allow_delegates)
+        self._parse = lru_cache(settings.cache_size)(self._parse_uncached)
+        # The library alone estimates memory and measures collections, and some options change what a dot
+        # means or how a text shows data.
+        self._is_fast = (
+            settings.memory_quota_bytes <= 0
+            and settings.limit_iterators < 0
+            and settings.convert_tuples_to_lists
+            and not settings.iterable_dicts
+        )
+
+    @staticmethod
+    def _create_engine(settings: ExpressionSettings, guard: Guard) -> Any:
+        factory = yaql.YaqlFactory(
+            keyword_operator=settings.keyword_operator, allow_delegates=settings.allow_delegates
+        )
+        return factory.create(
+            options={
+                "yaql.limitIterators": guard.max_items,
+                "yaql.memoryQuota": settings.memory_quota_bytes,
+                "yaql.convertTuplesToLists": settings.convert_tuples_to_lists,
+                "yaql.convertSetsToLists": settings.convert_sets_to_lists,
+                "yaql.iterableDicts": settings.iterable_dicts,
+            }
+        )
+
+    def is_found_in(self, text: str) -> bool:
+        """Tell whether ``text`` holds a YAQL expression."""
+        return "<%" in text and _EXPRESSION.search(text) is not None
+
+    def check_syntax(self, text: str) -> None:
+        """Raise ``ExpressionSyntaxError`` if an expression in ``text`` cannot be parsed."""
+        for match in _EXPRESSION.finditer(text):
+            try:
+                self._parse(match.group().strip(_DELIMITERS))
+            except exceptions.YaqlParsingException as error:
+                raise ExpressionSyntaxError(str(error), expression=match.group()) from error
+
+    def evaluate(self, text: str, context: Mapping[str, JsonValue], view: EvaluationView | None) -> JsonValue:
+        """Return the typed result of a text that is one expression, else the text with results inserted."""
+        matches = _EXPRESSION.findall(text)
+        if len(matches[0]) == len(text):
+            return self._evaluate_one(text, context, view, for_text=False)
+        # Equal expressions in one text have equal results, `uuid()` included; workflows rely on it.
+        results = {
+            match: self._guard.text_of(self._evaluate_one(match, context, view, for_text=True))
+            for match in dict.fromkeys(matches)
+        }
+        return _EXPRESSION.sub(lambda match: results[match.group()], text)
+
+    def _parse_uncached(self, body: str) -> tuple[YaqlNode, FastExpression | None]:
+        with self._parser_lock:
+            node = self._engine.parser.parse(body, lexer=self._engine.lexer)
+        # With "#" an expression may redefine operators by their internal names.
+        if not self._is_fast or "#" in body:
+            return node, None
+        fast = compile_fast(node, self._functions)
+        return accelerate(node) if fast is None else node, fast
+
+    def _evaluate_one(
+        self, match: str, context: Mapping[str, JsonValue], view: EvaluationView | None, *, for_text: bool
+    ) -> JsonValue:
+        body = match.strip(_DELIMITERS)
+        try:
+            node, fast = self._parse(body)
+            if fast is not None:
+                try:
+                    return fast(Scope(context, view))
+                except NotFastError:
+                    pass
+            return self._guard.run(context, view, lambda: self._evaluate_node(node, context, for_text))
+        except UnavailableError:
+            raise
+        except Exception as error:
+            cause = describe_cause(error, body)
+            raise EvaluationError(
+                f"Can not evaluate YAQL expression [expression={body.strip()}, error={cause}]"
+            ) from error
+
+    def _evaluate_node(self, node: YaqlNode, context: Mapping[str, JsonValue], for_text: bool) -> JsonValue:
+        settings = self._settings
+        scope = self._library.create_child_context()
+        scope["$"] = PlainMapping(context) if settings.convert_input_data else context
+        try:
+            value = node(utils.NO_VALUE, scope, self._engine)
+            converter = PlainConverter(
+                self._guard,
+                for_text=for_text,
+                sets_as_lists=settings.convert_sets_to_lists or not settings.convert_output_data,
+                tuples_as_lists=settings.convert_tuples_to_lists,
+            )
+            return converter.convert(value)
+        except exceptions.WrappedException as error:
+            raise error.wrapped from error
+
+
+class _Context(contexts.Context):
+    """A YAQL context that caches the look-up of library functions and counts what calls return."""
+
+    library: _Library | None = None
+
+    @property
+    def has_functions(self) -> bool:
+        """Tell whether functions were registered in this very context."""
+        return bool(self._functions)
+
+    def __init__(
+        self, parent_context: Any = None, data: Any = utils.NO_VALUE, convention: Any = None
+    ) -> None:
+        super().__init__(parent_context, data, convention)
+        if parent_context is not None:
+            self.library = parent_context.library
+
+    def __call__(
+        self,
+        name: str,
+        engine: Any,
+        receiver: Any = utils.NO_VALUE,
+        data_context: Any = None,
+        use_convention: bool = False,
+        function_filter: Any = None,
+    ) -> Callable[..., Any]:
+        library = self.library
+        if library is None or function_filter is not None:
+            return super().__call__(  # type: ignore[no-any-return]
+                name, engine, receiver, data_context, use_convention, function_filter
+            )
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            overloads = library.overloads(self, name, receiver is not utils.NO_VALUE, use_convention)
+            if not overloads:
+                if receiver is utils.NO_VALUE:
+                    raise exceptions.NoFunctionRegisteredException(name)
+                # The library would quote the receiver, which is data and may be huge.
+                raise exceptions.NoMethodRegisteredException(name, "")
+            try:
+                result = runner.choose_overload(
+                    name,
+                    overloads,
+                    engine,
+                    receiver,
+                    self if data_context is None else data_context,
+                    args,
+                    kwargs,
+                )()
+            except StopIteration as error:
+                # Inside a generator it would end a loop silently instead of failing.
+                raise exceptions.WrappedException(error) from error
+            utils.limit_memory_usage(engine, (1, result))
+            library.guard.charge_value(result)
+            return result
+
+        return call
+
+
+class _Library:
+    """The functions that never change, and the cache of look-ups in them."""
+
+    def __init__(self, context: _Context, guard: Guard) -> None:
+        self.context = context
+        self.guard = guard
+        self._cache: dict[tuple[str, bool, bool], list[set[YaqlFunction]]] = {}
+
+    def overloads(
+        self, context: _Context | None, name: str, is_method: bool, use_convention: bool
+    ) -> list[set[YaqlFunction]]:
+        """Return the functions of a name visible in ``context``, nearest layer first."""
+        key = (name, is_method, use_convention)
+        found: list[set[YaqlFunction]] = []
+        while context is not None and context is not self.context:
+            # Only `def()` puts functions outside the library.
+            if context.has_functions:
+                functions, _ = context.get_functions(name, _predicate(is_method), use_convention)
+                if functions:
+                    found.append(functions)
+            context = context.parent
+        known = self._cache.get(key)
+        if known is None:
+            predicate = _predicate(is_method)
+            known = self.context.collect_functions(
+                name, lambda function, _: predicate(function), use_convention=use_convention
+            )
+            if known:
+                # Unknown names are not kept: their number is up to whoever writes expressions.
+                self._cache[key] = known
+        return found + known
+
+
+def _predicate(is_method: bool) -> Callable[[YaqlFunction], bool]:
+    return (lambda function: bool(function.is_method)) if is_method else (lambda f: bool(f.is_function))
+
+
+def _create_library(
+    guard: Guard, functions: Mapping[str, ExpressionFunction], *, allow_delegates: bool
+) -> _Context:
+    standard = yaql.create_context(
+        context=_Context(convention=conventions.CamelCaseConvention()), delegates=allow_delegates
+    )
+    guarded = standard.create_child_context()
+    for function, check in _CHECKS:
+        guarded.register_function(_checked(function, check, guard))
+    for function, replacement in _REPLACEMENTS:
+        guarded.register_function(_replaced(function, replacement, guard))
+    for entry in functions.values():
+        guarded.register_function(_adapt(entry, guard), name=entry.name)
+    guarded.library = _Library(guarded, guard)
+    return guarded  # type: ignore[no-any-return]
+
+
+def _adapt(entry: ExpressionFunction, guard: Guard) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        evaluation = guard.current()
+        if evaluation is None:
+            raise EvaluationError(f"{entry.name}() is not available here")
+        scope = Scope(evaluation.context, evaluation.view)
+        plain_args = [PlainConverter(guard).convert(arg) for arg in args]
+        plain_kwargs = {key: PlainConverter(guard).convert(arg) for key, arg in kwargs.items()}
+        return entry.invoke_within(guard, scope, plain_args, plain_kwargs)
+
+    return call
+
+
+def _checked(function: Callable[..., Any], check: Callable[[Guard, Arguments], None], guard: Guard) -> Any:
+    signature = inspect.signature(function)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        check(guard, bound.arguments)
+        return function(*args, **kwargs)
+
+    definition = specs.get_function_definition(function, convention=conventions.CamelCaseConvention())
+    definition.payload = call
+    return definition
+
+
+def _replaced(function: Callable[..., Any], call: Callable[..., Any], guard: Guard) -> Any:
+    definition = specs.get_function_definition(function, convention=conventions.CamelCaseConvention())
+    definition.payload = lambda *args, **kwargs: call(guard, *args, **kwargs)
+    return definition
+
+
+def _check_multiply(guard: Guard, args: Arguments) -> None:
+    guard.multiply(args["left"], args["right"])
+
+
+def _check_regex_replace(guard: Guard, args: Arguments) -> None:
+    guard.substitute(args["string"], args["repl"])
+
+
+def _check_replace_many(guard: Guard, args: Arguments) -> None:
+    longest = max((len(str(value)) for value in args["replacements"].values()), default=1)
+    guard.charge_text((len(args["string"]) + 1) * longest)
+
+
+_CHECKS: tuple[tuple[Callable[..., Any], Callable[[Guard, Arguments], None]], ...] = (
+    (std_math.multiplication, _check_multiply),
+    (std_strings.string_by_int, _check_multiply),
+    (std_strings.int_by_string, _check_multiply),
+    (std_collections.list_by_int, _check_multiply),
+    (std_collections.int_by_list, _check_multiply),
+    (std_math.pow_, lambda guard, args: guard.power(args["a"], args["b"]) if args["c"] is None else None),
+    (std_math.shift_bits_left, lambda guard, args: guard.shift_left(args["value"], args["bits_number"])),
+    (
+        std_strings.replace,
+        lambda guard, args: guard.replace(args["string"], args["old"], args["new"], args["count"]),
+    ),
+    (std_strings.replace_with_dict, _check_replace_many),
+    (std_regex.replace, _check_regex_replace),
+    (std_regex.replace_string, _check_regex_replace),
+    (std_regex.regex, lambda guard, args: guard.pattern(args["pattern"])),
+)
+
+
+def _join(guard: Guard, sequence: Any, separator: str, str_delegate: Callable[[Any], str]) -> str:
+    return guard.join([str_delegate(item) for item in sequence], separator)
+
+
+def _join_method(guard: Guard, separator: str, sequence: Any, str_delegate: Callable[[Any], str]) -> str:
+    return _join(guard, sequence, separator, str_delegate)
+
+
+def _replace_by(guard: Guard, context: Any, regexp: Any, string: str, repl: Any, count: int = 0) -> Any:
+    return std_regex.replace_by(context, regexp, string, _counted(guard, repl), count)
+
+
+def _replace_by_method(
+    guard: Guard, context: Any, string: str, regexp: Any, repl: Any, count: int = 0
+) -> Any:
+    return std_regex.replace_by_string(context, string, regexp, _counted(guard, repl), count)
+
+
+def _counted(guard: Guard, repl: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``repl`` that accounts for each piece, since the same large one may be inserted many times."""
+    size = 0
+
+    def call(*args: Any) -> Any:
+        nonlocal size
+        piece = repl(*args)
+        size += len(piece) if isinstance(piece, str) else 0
+        if size > guard.max_bytes:
+            guard.charge(size)
+        return piece
+
+    return call
+
+
+def _text(guard: Guard, value: object) -> str:
+    if value is None:
+        return "null"
+    if value is True or value is False:
+        return str(value).lower()
+    return guard.text_of(value)
+
+
+_REPLACEMENTS: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...] = (
+    (std_strings.join, _join),
+    (std_strings.join_, _join_method),
+    (std_strings.str_, _text),
+    (std_regex.replace_by, _replace_by),
+    (std_regex.replace_by_string, _replace_by_method),
+)

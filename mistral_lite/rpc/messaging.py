@@ -1,0 +1,165 @@
+"""The protocols of this package over oslo.messaging.
+
+Engines serve one topic together. Executors call ``exchange`` on it and may be parked there; the API casts
+``ring``. The bus is never trusted with anything: a call that gets no answer is made again, and a doorbell
+that does not ring is made up for by the sweep.
+
+oslo.messaging acknowledges a message before it handles it and raises exceptions of many kinds; all of them
+mean "not answered" here. Threads only; no eventlet.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+import oslo_messaging
+from oslo_config import cfg
+from oslo_messaging.exceptions import MessagingException
+
+from mistral_lite import log
+from mistral_lite.errors import MistralLiteError, UnavailableError
+from mistral_lite.jsontext import JsonObject
+from mistral_lite.rpc.protocol import ExchangeReply, ExchangeRequest
+
+LOG = logging.getLogger(__name__)
+
+# How long an answer may take beyond the time that a call asked to be parked.
+_PATIENCE_S = 10.0
+_RING_PAUSE_S = 1.0
+
+# Foreign errors of a bus that is away; oslo.messaging lets those of its driver through.
+_AWAY = (MessagingException, OSError)
+
+
+class EngineCalls(Protocol):
+    """What an engine offers to the bus."""
+
+    def exchange(self, request: ExchangeRequest) -> ExchangeReply:
+        """Take reports, renew leases, give work."""
+
+    def ring(self, root_execution_ids: Sequence[str]) -> None:
+        """Look at these trees soon."""
+
+
+def get_transport(conf: cfg.ConfigOpts, url: str) -> oslo_messaging.Transport:
+    """Return the transport that ``[DEFAULT] transport_url`` names."""
+    return oslo_messaging.get_rpc_transport(conf, url=url)
+
+
+class EngineServer:
+    """Lets an engine be called over the bus."""
+
+    def __init__(
+        self, transport: oslo_messaging.Transport, topic: str, server: str, engine: EngineCalls
+    ) -> None:
+        self._server = oslo_messaging.get_rpc_server(
+            transport,
+            oslo_messaging.Target(topic=topic, server=server),
+            endpoints=[_Endpoint(engine)],
+            executor="threading",
+        )
+
+    def start(self) -> None:
+        """Begin to take calls."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Take no more calls and let those under way end."""
+        self._server.stop()
+        self._server.wait()
+
+
+class _Endpoint:
+    """The methods that can be called over the bus."""
+
+    def __init__(self, engine: EngineCalls) -> None:
+        self._engine = engine
+
+    @oslo_messaging.expected_exceptions(UnavailableError)
+    def exchange(self, _context: JsonObject, request: JsonObject) -> JsonObject:
+        """See ``EngineGateway.exchange``."""
+        return self._engine.exchange(ExchangeRequest.from_json(request)).to_json()
+
+    def ring(self, _context: JsonObject, root_execution_ids: list[str]) -> None:
+        """See ``Doorbell.ring``."""
+        self._engine.ring(root_execution_ids)
+
+
+class RemoteEngine:
+    """An executor's way to whichever engine takes the call (``EngineGateway``)."""
+
+    def __init__(self, transport: oslo_messaging.Transport, topic: str) -> None:
+        self._client = oslo_messaging.get_rpc_client(transport, oslo_messaging.Target(topic=topic), retry=0)
+
+    def exchange(self, request: ExchangeRequest) -> ExchangeReply:
+        """Make one call. Raises ``UnavailableError`` if no answer comes, for whatever reason."""
+        caller = self._client.prepare(timeout=request.wait_s + _PATIENCE_S)
+        try:
+            return ExchangeReply.from_json(caller.call({}, "exchange", request=request.to_json()))
+        except oslo_messaging.RemoteError as error:
+            # The remote traceback stays where it was logged.
+            raise UnavailableError(f"The engine answered with an error ({error.exc_type}).") from None
+        except _AWAY as error:
+            raise UnavailableError(f"No engine answers over the bus ({type(error).__name__}).") from error
+
+
+class RemoteDoorbell:
+    """Rings engines over the bus, from a thread of its own: a bus that is away delays nobody.
+
+    Bells that come while one is being sent go out together with the next message.
+    """
+
+    def __init__(self, transport: oslo_messaging.Transport, topic: str) -> None:
+        self._client = oslo_messaging.get_rpc_client(transport, oslo_messaging.Target(topic=topic), retry=0)
+        self._condition = threading.Condition()
+        self._waiting: set[str] = set()
+        self._is_closed = False
+        self._is_away = False
+        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+
+    def start(self) -> None:
+        """Begin to ring."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Ring what is left and end."""
+        with self._condition:
+            self._is_closed = True
+            self._condition.notify()
+        self._thread.join(timeout_s)
+
+    def ring(self, root_execution_ids: Sequence[str]) -> None:
+        """See ``Doorbell.ring``."""
+        with self._condition:
+            self._waiting.update(root_execution_ids)
+            self._condition.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._waiting or self._is_closed)
+                if not self._waiting:
+                    return
+                root_ids, self._waiting = sorted(self._waiting), set()
+            self._send(root_ids)
+
+    def _send(self, root_ids: list[str]) -> None:
+        try:
+            self._client.cast({}, "ring", root_execution_ids=root_ids)
+            self._is_away = False
+        except (*_AWAY, MistralLiteError) as error:
+            # Not kept: the sweep finds these trees without it.
+            if not self._is_away:
+                self._is_away = True
+                log.write(
+                    LOG,
+                    logging.WARNING,
+                    log.Event.DOORBELL_FAILED,
+                    "The bus is away; engines find new work by their sweep",
+                    error_type=type(error).__name__,
+                )
+            with self._condition:
+                self._condition.wait_for(lambda: self._is_closed, _RING_PAUSE_S)

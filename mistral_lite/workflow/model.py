@@ -1,0 +1,193 @@
+"""Frozen rows of the core: workflow, task and action executions, timers and pending actions.
+
+They mirror the tables one to one. A change is a new row made with ``dataclasses.replace``; JSON values
+inside are never changed in place, so rows share them freely.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from mistral_lite.jsontext import JsonObject, JsonValue
+from mistral_lite.workflow.states import State, is_finished
+
+
+class TaskType(StrEnum):
+    """What a task starts."""
+
+    ACTION = "ACTION"
+    WORKFLOW = "WORKFLOW"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A task that led to another one, and the clause by which it did."""
+
+    task_id: str
+    event: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowExecution:
+    """One run of a workflow.
+
+    ``context`` holds the workflow-wide variables; ``published_global`` names those that tasks published.
+    ``position`` is the item of the parent's with-items (else 0). ``backlog`` are commands that a pause kept
+    back, as JSON. ``pending_failure`` is a failure noted while paused, to be carried out on resume.
+    ``accepted`` is false while the parent does not (or no longer does) count this result.
+    """
+
+    id: str
+    root_id: str
+    spec_hash: str
+    definition_id: str
+    name: str
+    namespace: str
+    state: State
+    project_id: str
+    created_at: datetime
+    parent_task_id: str | None = None
+    state_info: str | None = None
+    input: JsonObject = field(default_factory=dict)
+    params: JsonObject = field(default_factory=dict)
+    context: JsonObject = field(default_factory=dict)
+    published_global: tuple[str, ...] = ()
+    output: JsonObject = field(default_factory=dict)
+    position: int = 0
+    workbook: str | None = None
+    backlog: tuple[JsonObject, ...] = ()
+    pending_failure: str | None = None
+    accepted: bool = False
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    scope: str = "private"
+    updated_at: datetime | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing follows by itself."""
+        return is_finished(self.state)
+
+    @property
+    def namespace_of_params(self) -> str:
+        """The namespace that the tree was started in, where names are looked up first.
+
+        ``namespace`` is the one that this definition was found in, which may be the default one.
+        """
+        return str(self.params.get("namespace") or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskExecution:
+    """One run of a task; retries and reruns belong to the same one.
+
+    ``triggered_by`` says where its inbound context comes from. ``next_tasks`` are the (task, clause) pairs
+    it led to, None until it finished. ``runtime`` is the bookkeeping of policies and with-items.
+    ``processed`` is true once its follow-ups were decided; ``error_handled`` once an on-error entry fired.
+    """
+
+    id: str
+    root_id: str
+    workflow_id: str
+    name: str
+    type: TaskType
+    state: State
+    project_id: str
+    created_at: datetime
+    state_info: str | None = None
+    published: JsonObject = field(default_factory=dict)
+    published_global: JsonObject = field(default_factory=dict)
+    triggered_by: tuple[Trigger, ...] = ()
+    next_tasks: tuple[tuple[str, str], ...] | None = None
+    error_handled: bool = False
+    processed: bool = False
+    runtime: JsonObject = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    updated_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing follows by itself."""
+        return is_finished(self.state)
+
+    def leads_to(self, name: str) -> bool:
+        """Tell whether this execution started the task called ``name``."""
+        return any(name == target for target, _ in self.next_tasks or ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionExecution:
+    """One call of an action: for a task, for one item of a task, or on its own (no task).
+
+    ``result`` counts once the state is finished. ``accepted`` is false again after a retry or a rerun
+    superseded it. ``chain`` names, innermost first, the ad-hoc actions (by spec hash) whose output
+    transformations apply to the result.
+    """
+
+    id: str
+    root_id: str
+    name: str
+    state: State
+    is_sync: bool
+    project_id: str
+    created_at: datetime
+    task_id: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    namespace: str | None = None
+    state_info: str | None = None
+    input: JsonObject = field(default_factory=dict)
+    result: JsonValue = None
+    accepted: bool = False
+    position: int = 0
+    safe_rerun: bool = False
+    is_ephemeral: bool = False
+    callback_digest: str | None = None
+    chain: tuple[str, ...] = ()
+    description: str | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing follows by itself."""
+        return is_finished(self.state)
+
+
+class TimerKind(StrEnum):
+    """Why a timer was set; its subject is a task execution."""
+
+    WAIT_BEFORE = "wait-before"
+    WAIT_AFTER = "wait-after"
+    RETRY = "retry"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timer:
+    """A point in time at which a task must be looked at again."""
+
+    id: str
+    root_id: str
+    kind: TimerKind
+    subject_id: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingAction:
+    """An attempt that waits for an executor or is with one; the row of ``action_queue``.
+
+    ``request`` is the order for the executor without attempt and lease. Executor and lease are not the
+    core's business and not kept here.
+    """
+
+    action_id: str
+    root_id: str
+    attempt: int
+    target: str | None
+    available_at: datetime
+    request: JsonObject

@@ -1,0 +1,50 @@
+"""The worker pool: threads on demand, never more than its size."""
+
+from __future__ import annotations
+
+import threading
+
+from mistral_lite.executor.pool import WorkerPool
+
+
+def test_items_run_side_by_side_up_to_the_size():
+    together = threading.Barrier(3)
+    done = threading.Semaphore(0)
+
+    def work(item):
+        together.wait(20)
+        done.release()
+
+    pool = WorkerPool(3, work, "test")
+    for item in range(9):
+        pool.submit(item)
+    for _ in range(9):
+        assert done.acquire(timeout=20)
+    assert pool._count == 3
+    pool.stop()
+
+
+def test_a_waiting_thread_is_used_again():
+    names, ready = [], threading.Semaphore(0)
+
+    def work(item):
+        names.append(threading.current_thread().name)
+        ready.release()
+
+    pool = WorkerPool(5, work, "test")
+    for item in range(20):
+        pool.submit(item)
+        assert ready.acquire(timeout=20)
+    # A thread counts as waiting a moment after its work is done, so a second one may have been started.
+    assert len(set(names)) < 20
+    assert all(name.startswith("test-") for name in names)
+    pool.stop()
+
+
+def test_stop_ends_the_threads():
+    pool = WorkerPool(2, lambda item: None, "ending")
+    pool.submit(1)
+    pool.stop()
+    for thread in [thread for thread in threading.enumerate() if thread.name.startswith("ending-")]:
+        thread.join(20)
+        assert not thread.is_alive()

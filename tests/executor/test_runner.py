@@ -1,0 +1,187 @@
+"""What the runner reports for everything an action may do."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+
+import pytest
+from mistral_lib.actions import Action, Result
+
+from mistral_lite.actions.registry import ActionRegistry, ActionSettings
+from mistral_lite.executor.runner import ActionRunner
+from mistral_lite.rpc.protocol import ActionReport, ActionRequest, Outcome
+
+
+class Scripted(Action):
+    """Does what the test says in ``run``."""
+
+    def __init__(self, do, sync=True):
+        self.do = do
+        self.sync = sync
+
+    def run(self, context):
+        return self.do(context) if callable(self.do) else self.do
+
+    def is_sync(self):
+        return self.sync
+
+
+class Named(Scripted):
+    def __repr__(self):
+        return "My action"
+
+
+class Unprintable(Scripted):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Refusing(Action):
+    def __init__(self, value=None):
+        raise ValueError("value must be positive")
+
+
+class Exiting(Action):
+    def __init__(self):
+        raise SystemExit
+
+
+class BadTextError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def raising(error):
+    def do(context):
+        raise error
+
+    return do
+
+
+def run(action, timeout_s=None, **execution):
+    class Source:
+        def instantiate(self, name, arguments):
+            return action() if isinstance(action, type) else action
+
+    request = ActionRequest(
+        action_execution_id="a1", attempt=2, name="my.act", input={}, timeout_s=timeout_s, execution=execution
+    )
+    report = ActionRunner(Source()).run(request)
+    assert report == ActionReport.from_json(report.to_json())
+    assert (report.action_execution_id, report.attempt) == ("a1", 2)
+    return report.outcome, report.result
+
+
+def raised(message, label="my.act"):
+    return f"The action raised an exception [action={label}, action_ex_id=a1, msg='{message}']"
+
+
+LOOP: list = []
+LOOP.append(LOOP)
+
+
+@pytest.mark.parametrize(
+    ("action", "outcome", "result"),
+    [
+        (Scripted(None), Outcome.SUCCESS, None),
+        (Scripted(True), Outcome.SUCCESS, True),
+        (Scripted({"a": (1, {2})}), Outcome.SUCCESS, {"a": [1, [2]]}),
+        (Scripted({1: b"x"}), Outcome.SUCCESS, {"1": "x"}),
+        (Scripted(datetime.date(2026, 1, 2)), Outcome.SUCCESS, "2026-01-02"),
+        (Scripted(Result(data=[1])), Outcome.SUCCESS, [1]),
+        (Scripted(Result(error={"code": 7})), Outcome.ERROR, {"code": 7}),
+        (Scripted(Result(error="")), Outcome.ERROR, ""),
+        (Scripted(Result(error=0)), Outcome.ERROR, 0),
+        (Scripted(Result(cancel=True)), Outcome.CANCELLED, None),
+        (Scripted(Result(error="why", cancel=True)), Outcome.CANCELLED, "why"),
+        (Scripted("ignored", sync=False), Outcome.SENT, None),
+        (Scripted(Result(cancel=True), sync=False), Outcome.SENT, None),
+        (Scripted(Result(data=object()), sync=False), Outcome.SENT, None),
+        (Scripted(Result(error="no"), sync=False), Outcome.ERROR, "no"),
+        (Scripted(raising(RuntimeError("gone")), sync=False), Outcome.ERROR, raised("gone")),
+        (Scripted(raising(RuntimeError("gone"))), Outcome.ERROR, raised("gone")),
+        (Scripted(raising(RuntimeError())), Outcome.ERROR, raised("RuntimeError")),
+        (Scripted(raising(KeyError("k"))), Outcome.ERROR, raised("'k'")),
+        (Scripted(raising(SystemExit(3))), Outcome.ERROR, raised("SystemExit: 3")),
+        (Scripted(raising(SystemExit())), Outcome.ERROR, raised("SystemExit")),
+        (Scripted(raising(BadTextError())), Outcome.ERROR, raised("BadTextError")),
+        (Named(raising(RuntimeError("gone"))), Outcome.ERROR, raised("gone", "My action")),
+        (Unprintable(raising(RuntimeError("gone"))), Outcome.ERROR, raised("gone")),
+        (
+            Refusing,
+            Outcome.ERROR,
+            "Failed to instantiate an action [action_desc=my.act]: ValueError: value must be positive",
+        ),
+        (
+            Exiting,
+            Outcome.ERROR,
+            "Failed to instantiate an action [action_desc=my.act]: SystemExit",
+        ),
+    ],
+)
+def test_outcomes(action, outcome, result):
+    assert run(action) == (outcome, result)
+
+
+@pytest.mark.parametrize("value", [LOOP, b"\xff", {"a": "\ud800"}, {(1, 2): 3, "x": 2**70}])
+def test_a_result_that_is_no_data_is_an_error_that_says_why(value):
+    outcome, result = run(Scripted(value))
+    assert outcome is Outcome.ERROR
+    assert result.startswith(
+        "The result of the action cannot be written as JSON [action=my.act, action_ex_id=a1]: "
+    )
+
+
+def test_an_action_that_hangs_is_reported_at_once():
+    gate = threading.Event()
+    try:
+        assert run(Scripted(lambda context: gate.wait(20)), timeout_s=0.02) == (
+            Outcome.ERROR,
+            raised("Timeout after 0.02 seconds"),
+        )
+    finally:
+        gate.set()
+
+
+@pytest.mark.parametrize("timeout_s", [20, 1e12])
+def test_an_action_that_ends_in_time(timeout_s):
+    assert run(Scripted("x"), timeout_s=timeout_s) == (Outcome.SUCCESS, "x")
+
+
+def test_the_action_sees_its_execution():
+    action = Scripted(lambda context: [context.execution.workflow_name, context.security.project_id])
+    assert run(action, workflow_name="wf", project_id="p")[1] == ["wf", "p"]
+
+
+# With the real registry: the texts that workflows of the reference see.
+@pytest.mark.parametrize(
+    ("name", "arguments", "outcome", "result"),
+    [
+        ("echo", {"output": 3}, Outcome.SUCCESS, 3),
+        ("std.async_noop", {}, Outcome.SENT, None),
+        ("std.async_fail", {}, Outcome.ERROR, raised("Fail action expected exception.", "Fail action")),
+        ("std.fail", {}, Outcome.ERROR, raised("Fail action expected exception.", "Fail action")),
+        ("std.fail", {"error_data": {"a": 1}}, Outcome.ERROR, {"a": 1}),
+        ("no.such", {}, Outcome.ERROR, "Failed to find action [action_name=no.such]"),
+        (
+            "std.http",
+            {"url": "http://x", "body": "a", "json": {"secret": 1}},
+            Outcome.ERROR,
+            (
+                "Failed to instantiate an action [action_desc=std.http]: "
+                "Only one of the parameters 'json' and 'body' can be passed"
+            ),
+        ),
+        (
+            "std.test_dict",
+            {"size": "3"},
+            Outcome.ERROR,
+            raised("'str' object cannot be interpreted as an integer", "std.test_dict"),
+        ),
+    ],
+)
+def test_standard_actions(name, arguments, outcome, result):
+    runner = ActionRunner(ActionRegistry.load(ActionSettings(load_plugins=False)))
+    report = runner.run(ActionRequest(action_execution_id="a1", attempt=1, name=name, input=arguments))
+    assert (report.outcome, report.result) == (outcome, result)
