@@ -61,7 +61,7 @@ def make_services(settings: config.Settings, stack: ExitStack) -> ApiServices:
     database = wiring.make_database(settings)
     stack.callback(database.dispose)
     transport = get_transport(settings.conf, _bus(settings))
-    doorbell = RemoteDoorbell(transport, settings.engine.topic)
+    doorbell = RemoteDoorbell(transport, _topic(settings))
     doorbell.start()
     stack.callback(doorbell.stop)
     registry, evaluator = wiring.make_registry(settings), wiring.make_evaluator(settings)
@@ -76,7 +76,7 @@ def run_engine(settings: config.Settings) -> None:
     )
     transport = get_transport(settings.conf, _bus(settings))
     name = f"{settings.engine.host}.{os.getpid()}"
-    server = EngineServer(transport, settings.engine.topic, name, engine)
+    server = EngineServer(transport, _topic(settings), name, engine)
     with _until_stopped("engine") as stack:
         stack.callback(database.dispose)
         stack.callback(server.stop)
@@ -89,7 +89,7 @@ def run_engine(settings: config.Settings) -> None:
 def run_executor(settings: config.Settings) -> None:
     """Run actions until told to stop."""
     transport = get_transport(settings.conf, _bus(settings))
-    gateway = RemoteEngine(transport, settings.engine.topic)
+    gateway = RemoteEngine(transport, _topic(settings))
     executor = Executor(gateway, wiring.make_registry(settings), wiring.make_executor_settings(settings))
     with _until_stopped("executor") as stack:
         executor.start()
@@ -144,6 +144,11 @@ def _bus(settings: config.Settings) -> str:
     if settings.transport_url is None:
         raise InputError("[DEFAULT] transport_url is not set.")
     return settings.transport_url
+
+
+def _topic(settings: config.Settings) -> str:
+    # Not the plain name: a Mistral on the same broker, during a move, must not get our messages.
+    return f"mistral_lite.{settings.engine.topic}"
 
 
 def _require_no_authentication(settings: config.Settings) -> None:

@@ -15,14 +15,21 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
-import oslo_messaging
 from oslo_config import cfg
-from oslo_messaging.exceptions import MessagingException
+from oslo_service import backend as service_backend
 
-from mistral_lite import log
-from mistral_lite.errors import MistralLiteError, UnavailableError
-from mistral_lite.jsontext import JsonObject
-from mistral_lite.rpc.protocol import ExchangeReply, ExchangeRequest
+# Must be said before oslo.messaging is imported: it would choose eventlet.
+service_backend.init_backend(service_backend.BackendType.THREADING)
+
+import oslo_messaging  # noqa: E402 - see above
+from oslo_messaging._metrics.client import oslo_messaging_metrics  # noqa: E402
+from oslo_messaging._tracing.client import oslo_messaging_tracing  # noqa: E402
+from oslo_messaging.exceptions import MessagingException  # noqa: E402
+
+from mistral_lite import log  # noqa: E402
+from mistral_lite.errors import MistralLiteError, UnavailableError  # noqa: E402
+from mistral_lite.jsontext import JsonObject  # noqa: E402
+from mistral_lite.rpc.protocol import ExchangeReply, ExchangeRequest  # noqa: E402
 
 LOG = logging.getLogger(__name__)
 
@@ -46,6 +53,9 @@ class EngineCalls(Protocol):
 
 def get_transport(conf: cfg.ConfigOpts, url: str) -> oslo_messaging.Transport:
     """Return the transport that ``[DEFAULT] transport_url`` names."""
+    # Two parts of oslo.messaging register their options on the global configuration only.
+    conf.register_opts(oslo_messaging_metrics, group="oslo_messaging_metrics")
+    conf.register_opts(oslo_messaging_tracing, group="oslo_messaging_tracing")
     return oslo_messaging.get_rpc_transport(conf, url=url)
 
 

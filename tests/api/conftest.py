@@ -7,6 +7,7 @@ them and does to the execution tables what a test tells it to.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from mistral_lite.actions.registry import ActionRegistry, ActionSettings
 from mistral_lite.api.app import build_app
 from mistral_lite.api.services import ApiServices, ApiSettings
 from mistral_lite.db import tables
-from mistral_lite.db.transaction import Database
+from mistral_lite.db.transaction import Database, normalize_url
 from mistral_lite.expressions.base import ExpressionSettings
 from mistral_lite.expressions.evaluator import Evaluator
 from mistral_lite.jsontext import load
@@ -105,7 +106,12 @@ class Api:
 
     def configure(self, **settings: Any) -> None:
         """Build the application anew with other settings."""
-        waits = {"start_wait_s": 0.0, "change_wait_s": 0.0, "callback_wait_s": 0.0, "rpc_response_timeout_s": 0.0}
+        waits = {
+            "start_wait_s": 0.0,
+            "change_wait_s": 0.0,
+            "callback_wait_s": 0.0,
+            "rpc_response_timeout_s": 0.0,
+        }
         self.services = ApiServices(
             database=self.database,
             doorbell=self.engine,
@@ -116,7 +122,9 @@ class Api:
         )
         self.app = build_app(self.services)
 
-    def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def call(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """Send one request; a body that is no text or bytes is sent as JSON."""
         sent = {**(headers or {})}
         if body is not None and not isinstance(body, (str, bytes)):
@@ -199,12 +207,40 @@ def ident(number: int) -> str:
     return f"00000000-0000-7000-8000-{number:012d}"
 
 
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str | None]:
+    """A database of its own on the server that MISTRAL_LITE_TEST_API_SERVER names by an URL; else None."""
+    admin_url = os.environ.get("MISTRAL_LITE_TEST_API_SERVER")
+    if not admin_url:
+        yield None
+        return
+    name = f"ml_api_{os.getpid()}"
+    admin = sa.create_engine(normalize_url(admin_url), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    url = admin.url.set(database=name).render_as_string(hide_password=False)
+    schema = Database(url)
+    tables.metadata.create_all(schema.engine)
+    schema.dispose()
+    yield url
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
+    admin.dispose()
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty database with all tables."""
-    database = Database(f"sqlite:///{tmp_path}/test.sqlite")
-    tables.metadata.create_all(database.engine)
+def database(tmp_path: Path, server_url: str | None) -> Iterator[Database]:
+    """An empty database with all tables: SQLite, or the one on the server."""
+    database = Database(server_url or f"sqlite:///{tmp_path}/test.sqlite")
+    if server_url is None:
+        tables.metadata.create_all(database.engine)
     yield database
+    if server_url is not None:
+        # A test may have dropped a table.
+        tables.metadata.create_all(database.engine)
+        with database.write() as connection:
+            for table in tables.metadata.tables.values():
+                connection.execute(sa.delete(table))
     database.dispose()
 
 

@@ -99,11 +99,18 @@ def test_an_unsaved_run_shows_its_result_and_nothing_else(api: Any, state: str) 
         ("greet", {}, True, True),
     ],
 )
-def test_forms_of_runs(api: Any, name: str, params: dict[str, Any], is_ephemeral: bool, is_awaited: bool) -> None:
+def test_forms_of_runs(
+    api: Any, name: str, params: dict[str, Any], is_ephemeral: bool, is_awaited: bool
+) -> None:
     api.call("POST", "/v2/actions", ADHOC)
     api.engine.effects = {"run_action": finish("SUCCESS", '{"result":1}')}
     given = {"std.echo": {"output": "Hello"}, "greet": {"who": "you"}}.get(name, {})
-    body = {"name": name, "input": given, "description": "d", "params": {**params, "timeout": 3, "target": "x"}}
+    body = {
+        "name": name,
+        "input": given,
+        "description": "d",
+        "params": {**params, "timeout": 3, "target": "x"},
+    }
     answer = api.call("POST", "/v2/action_executions", body)
     assert answer.status == 201, answer.text
     (entry,) = api.engine.taken
@@ -285,7 +292,10 @@ def test_a_callback_is_taken_for_running_and_paused_actions(api: Any, state: str
 
 def test_a_callback_for_nobody_is_a_404(api: Any) -> None:
     assert api.call("POST", f"/v2/action-executions/{ident(9)}", SUCCESS_3).status == 404
-    assert api.call("PUT", "/v2/action_executions/nope", SUCCESS_3).fault == "ActionExecution not found [id=nope]"
+    assert (
+        api.call("PUT", "/v2/action_executions/nope", SUCCESS_3).fault
+        == "ActionExecution not found [id=nope]"
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import webob
+
+from mistral_lite.api.context import CONTEXT_KEY, RequestContext
 
 ACTIONS = """---
 version: '2.0'
@@ -135,7 +138,9 @@ def test_list_filters(api: Any, query: str, included: set[str], excluded: set[st
     assert "next" not in answer.json
 
 
-@pytest.mark.parametrize("query", ["is_system<False", "is_system!=False", "created_at>2026", "namespace=neq:n"])
+@pytest.mark.parametrize(
+    "query", ["is_system<False", "is_system!=False", "created_at>2026", "namespace=neq:n"]
+)
 def test_malformed_filters_are_refused(api: Any, query: str) -> None:
     assert api.get(f"/v2/actions?{query}").status == 400
 
@@ -213,12 +218,12 @@ def test_workbook_uploads(api: Any, method: str, text: str, status: int) -> None
 
 
 def test_definitions_of_others(api: Any) -> None:
-    from mistral_lite.api.context import CONTEXT_KEY, RequestContext
-
-    import webob
-
-    api.call("POST", "/v2/workflows?scope=public", "version: '2.0'\nw: {tasks: {t: {action: std.noop}}}\n",
-             headers={"X-Roles": "admin"})
+    api.call(
+        "POST",
+        "/v2/workflows?scope=public",
+        "version: '2.0'\nw: {tasks: {t: {action: std.noop}}}\n",
+        headers={"X-Roles": "admin"},
+    )
     api.call("POST", "/v2/actions", ONE_ACTION)
     other = {CONTEXT_KEY: RequestContext(project_id="other")}
 

@@ -26,7 +26,11 @@ def test_versions(api: Any) -> None:
 def test_links_follow_the_mount_and_the_proxy(api: Any) -> None:
     request = webob.Request.blank("/v2/", environ={"SCRIPT_NAME": "/wf", "HTTP_HOST": "h:1"})
     assert json.loads(request.get_response(api.app).body) == {"uri": "http://h:1/wf/v2"}
-    forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "public.example", "X-Forwarded-Prefix": "/p/"}
+    forwarded = {
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "public.example",
+        "X-Forwarded-Prefix": "/p/",
+    }
     assert api.get("/v2/", **forwarded).json == {"uri": "http://localhost/v2"}
     api.configure(trust_proxy_headers=True)
     assert api.get("/v2/", **forwarded).json == {"uri": "https://public.example/p/v2"}
@@ -144,7 +148,9 @@ def test_accept(api: Any, accept: str, status: int) -> None:
     assert api.get("/v2/tasks", Accept=accept).status == status
 
 
-@pytest.mark.parametrize("noun", ["workflows", "executions", "tasks", "action_executions", "environments", "actions"])
+@pytest.mark.parametrize(
+    "noun", ["workflows", "executions", "tasks", "action_executions", "environments", "actions"]
+)
 @pytest.mark.parametrize(
     ("query", "status", "fragment"),
     [
@@ -170,7 +176,9 @@ def test_list_errors_are_the_same_for_all_nouns(
 
 
 @pytest.mark.parametrize("noun", ["workflows", "executions", "tasks", "action_executions", "environments"])
-@pytest.mark.parametrize("query", ["marker=zz", "fields=zzz", "created_at=yesterday", "created_at=has:2026-11-21"])
+@pytest.mark.parametrize(
+    "query", ["marker=zz", "fields=zzz", "created_at=yesterday", "created_at=has:2026-11-21"]
+)
 def test_values_of_the_wrong_form_are_refused(api: Any, noun: str, query: str) -> None:
     assert api.get(f"/v2/{noun}?{query}").status == 400
 

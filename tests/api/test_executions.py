@@ -107,7 +107,9 @@ def test_what_cannot_start_leaves_nothing_behind(
 
 def test_a_stored_environment_is_taken_by_name(api: Any, wf_id: str) -> None:
     api.call("POST", "/v2/environments", {"name": "e", "variables": {"a": 1}})
-    answer = api.call("POST", "/v2/executions", {"workflow_id": wf_id, "input": {"p1": 1}, "params": {"env": "e"}})
+    answer = api.call(
+        "POST", "/v2/executions", {"workflow_id": wf_id, "input": {"p1": 1}, "params": {"env": "e"}}
+    )
     assert json.loads(answer.json["params"]) == {"env": {"a": 1}, "namespace": ""}
 
 
@@ -147,7 +149,10 @@ def test_get_shows_output_and_globals(api: Any) -> None:
     shown = api.get(f"/v2/executions/{identifier}").json
     assert (shown["output"], shown["published_global"]) == ('{"r": 1}', '{"g": 1}')
     assert list(shown)[-1] == "published_global"
-    assert api.get(f"/v2/executions/{identifier}?fields=id,state").json == {"id": identifier, "state": "SUCCESS"}
+    assert api.get(f"/v2/executions/{identifier}?fields=id,state").json == {
+        "id": identifier,
+        "state": "SUCCESS",
+    }
     assert api.get(f"/v2/executions/{identifier}?fields=zz").status == 400
     assert api.get("/v2/executions/nope").fault == "WorkflowExecution not found [id=nope]"
 
@@ -330,7 +335,9 @@ def test_parts_of_an_execution_need_an_id_that_exists(api: Any, path: str) -> No
     assert api.get(f"/v2/executions/{ident(99)}/{path}").status == 404
 
 
-@pytest.mark.parametrize("query", ["nulls=zz", "nulls=id", "workflow_id=zz", "input=[1]", "input=x", "force=1"])
+@pytest.mark.parametrize(
+    "query", ["nulls=zz", "nulls=id", "workflow_id=zz", "input=[1]", "input=x", "force=1"]
+)
 def test_filters_that_mean_nothing_are_refused(api: Any, query: str) -> None:
     assert api.get(f"/v2/executions?{query}").status == 400
 

@@ -159,7 +159,14 @@ def test_lists(api: Any, query: str, found: list[int]) -> None:
         (
             "ERROR",
             "{}",
-            {"id": "whatever", "name": "t2", "workflow_name": "wf", "state": "RUNNING", "reset": True, "env": '{"k": 1}'},
+            {
+                "id": "whatever",
+                "name": "t2",
+                "workflow_name": "wf",
+                "state": "RUNNING",
+                "reset": True,
+                "env": '{"k": 1}',
+            },
             ("rerun", {"reset": True, "env": {"k": 1}}),
         ),
     ],

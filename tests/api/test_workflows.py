@@ -30,7 +30,7 @@ def test_a_workflow_is_created_and_read_as_it_was_written(api: Any) -> None:
     assert item == {
         "name": "one",
         "namespace": "",
-        "input": "p1, p2=\"2\", p3=\"{'x': 1}\"",
+        "input": 'p1, p2="2", p3="{\'x\': 1}"',
         "interface": interface,
         "definition": ONE,
         "checksum": item["checksum"],
@@ -126,7 +126,12 @@ def test_update_by_id_keeps_the_namespace(api: Any) -> None:
 
 @pytest.mark.parametrize(
     ("path", "text", "status"),
-    [("/one", TWO, 400), ("/nope", ONE, 404), ("", TWO, 404), ("/second", ONE.replace("one:", "first:"), 409)],
+    [
+        ("/one", TWO, 400),
+        ("/nope", ONE, 404),
+        ("", TWO, 404),
+        ("/second", ONE.replace("one:", "first:"), 409),
+    ],
 )
 def test_an_update_that_fits_nothing_is_refused(api: Any, path: str, text: str, status: int) -> None:
     api.call("POST", "/v2/workflows", TWO if status == 409 else ONE)
