@@ -2,6 +2,6 @@
 
 import warnings
 
-# oslo.messaging imports eventlet, which says at every start that it is deprecated. Nothing here uses it, and no
-# operator can act on it. Here, because it must stand before the first import of oslo.messaging.
+# A library of oslo.messaging imports eventlet if it finds it, and eventlet then says that it is deprecated. No
+# operator can act on that, and nothing here uses it. Here, because it must stand before that import.
 warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")

@@ -18,13 +18,13 @@ from types import FrameType
 
 from cheroot import wsgi
 
-from mistral_lite import config, log
+from mistral_lite import config, log, parts
 from mistral_lite.api.app import build_app
 from mistral_lite.api.services import ApiServices
+from mistral_lite.api.wsgi import make_doorbell, make_services
 from mistral_lite.cli import wiring
-from mistral_lite.errors import InputError
 from mistral_lite.executor.service import Executor
-from mistral_lite.rpc.messaging import EngineServer, RemoteDoorbell, RemoteEngine, get_transport
+from mistral_lite.rpc.messaging import EngineServer, RemoteEngine, get_transport
 
 LOG = logging.getLogger(__name__)
 
@@ -34,49 +34,40 @@ _API_THREADS = 20
 
 def run_serve(settings: config.Settings, *, state_dir: Path) -> None:
     """Run API, engine and executor in this process, joined by direct calls, until told to stop."""
-    _require_no_authentication(settings)
-    database = wiring.make_database(settings)
-    registry, evaluator = wiring.make_registry(settings), wiring.make_evaluator(settings)
-    engine = wiring.make_engine(settings, database, registry, evaluator)
+    parts.require_no_authentication(settings)
+    database = parts.make_database(settings)
+    registry = parts.make_registry(settings)
+    engine = wiring.make_engine(settings, database, registry, parts.make_evaluator(settings))
     executor = Executor(engine, registry, wiring.make_executor_settings(settings))
-    services = wiring.make_api_services(settings, database, registry, evaluator, engine)
     with _until_stopped("serve") as stack:
         stack.callback(database.dispose)
         engine.start()
         stack.callback(engine.stop)
         executor.start()
         stack.callback(executor.stop, _DRAIN_S)
-        _start_api(settings, services, stack)
+        _start_api(settings, make_services(settings, database, engine), stack)
 
 
 def run_api(settings: config.Settings) -> None:
     """Answer REST requests until told to stop."""
-    _require_no_authentication(settings)
+    parts.require_no_authentication(settings)
+    database = parts.make_database(settings)
+    doorbell = make_doorbell(settings)
     with _until_stopped("api") as stack:
-        _start_api(settings, make_services(settings, stack), stack)
-
-
-def make_services(settings: config.Settings, stack: ExitStack) -> ApiServices:
-    """Return what an API process that is joined to its engines by the bus is built from."""
-    database = wiring.make_database(settings)
-    stack.callback(database.dispose)
-    transport = get_transport(settings.conf, _bus(settings))
-    doorbell = RemoteDoorbell(transport, _topic(settings))
-    doorbell.start()
-    stack.callback(doorbell.stop)
-    registry, evaluator = wiring.make_registry(settings), wiring.make_evaluator(settings)
-    return wiring.make_api_services(settings, database, registry, evaluator, doorbell)
+        stack.callback(database.dispose)
+        doorbell.start()
+        stack.callback(doorbell.stop)
+        _start_api(settings, make_services(settings, database, doorbell), stack)
 
 
 def run_engine(settings: config.Settings) -> None:
     """Decide what happens next in workflows until told to stop."""
-    database = wiring.make_database(settings)
-    engine = wiring.make_engine(
-        settings, database, wiring.make_registry(settings), wiring.make_evaluator(settings)
-    )
-    transport = get_transport(settings.conf, _bus(settings))
+    database = parts.make_database(settings)
+    registry, evaluator = parts.make_registry(settings), parts.make_evaluator(settings)
+    engine = wiring.make_engine(settings, database, registry, evaluator)
+    transport = get_transport(settings.conf, parts.bus_url(settings))
     name = f"{settings.engine.host}.{os.getpid()}"
-    server = EngineServer(transport, _topic(settings), name, engine)
+    server = EngineServer(transport, parts.engine_topic(settings), name, engine)
     with _until_stopped("engine") as stack:
         stack.callback(database.dispose)
         stack.callback(server.stop)
@@ -88,9 +79,9 @@ def run_engine(settings: config.Settings) -> None:
 
 def run_executor(settings: config.Settings) -> None:
     """Run actions until told to stop."""
-    transport = get_transport(settings.conf, _bus(settings))
-    gateway = RemoteEngine(transport, _topic(settings))
-    executor = Executor(gateway, wiring.make_registry(settings), wiring.make_executor_settings(settings))
+    transport = get_transport(settings.conf, parts.bus_url(settings))
+    gateway = RemoteEngine(transport, parts.engine_topic(settings))
+    executor = Executor(gateway, parts.make_registry(settings), wiring.make_executor_settings(settings))
     with _until_stopped("executor") as stack:
         executor.start()
         stack.callback(executor.stop, _DRAIN_S)
@@ -138,22 +129,3 @@ def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 def _say(event: log.Event, message: str, role: str) -> None:
     log.write(LOG, logging.INFO, event, message, role=role, host=socket.gethostname())
-
-
-def _bus(settings: config.Settings) -> str:
-    if settings.transport_url is None:
-        raise InputError("[DEFAULT] transport_url is not set.")
-    return settings.transport_url
-
-
-def _topic(settings: config.Settings) -> str:
-    # Not the plain name: a Mistral on the same broker, during a move, must not get our messages.
-    return f"mistral_lite.{settings.engine.topic}"
-
-
-def _require_no_authentication(settings: config.Settings) -> None:
-    if settings.auth.enabled:
-        raise InputError(
-            "Authentication is not available yet: set [pecan] auth_enable = false, and let only trusted "
-            "callers reach the API."
-        )

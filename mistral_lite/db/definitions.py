@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from mistral_lite.db import tables
 from mistral_lite.db.listing import Row, Source, Viewer, all_rows, only_row, own_or_public
 from mistral_lite.db.transaction import Database
 from mistral_lite.errors import AlreadyExistsError, NotFoundError
-from mistral_lite.jsontext import JsonObject, dump, load
+from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
 from mistral_lite.lang import parse
 from mistral_lite.lang.specs import ActionSpec, WorkflowSpec
 
@@ -133,19 +134,35 @@ def find_row(
     Own definitions come before shared ones, the given namespace before the default one (which only counts
     if not ``is_exact``). ``is_by_id`` false: the text is always a name.
     """
-    statement = sa.select(table).where(*own_or_public(table, viewer))
     identifier = _as_uuid(name_or_id) if is_by_id else None
-    if identifier is not None:
-        statement = statement.where(table.c.id == identifier)
-    else:
-        namespaces = {namespace} if is_exact else {namespace, ""}
-        statement = statement.where(table.c.name == name_or_id, table.c.namespace.in_(namespaces)).order_by(
-            sa.case((table.c.namespace == namespace, 0), else_=1),
-            sa.case((table.c.project_id == viewer.project_id, 0), else_=1),
-            table.c.created_at,
-            table.c.id,
-        )
-    return only_row(connection.execute(statement.limit(1)))
+    statement = _lookup(table, is_by_id=identifier is not None, is_admin=viewer.is_admin)
+    values = {
+        "identifier": identifier or name_or_id,
+        "namespace": namespace,
+        "namespaces": [namespace] if is_exact else [namespace, ""],
+        "viewer_project": viewer.project_id,
+    }
+    return only_row(connection.execute(statement, values))
+
+
+@cache
+def _lookup(table: sa.Table, *, is_by_id: bool, is_admin: bool) -> sa.Select[tuple[JsonValue, ...]]:
+    # Looked up for every start; building the statement would cost more than running it.
+    viewer_project = sa.bindparam("viewer_project")
+    statement = sa.select(table).limit(1)
+    if not is_admin:
+        statement = statement.where(sa.or_(table.c.project_id == viewer_project, table.c.scope == "public"))
+    if is_by_id:
+        return statement.where(table.c.id == sa.bindparam("identifier"))
+    return statement.where(
+        table.c.name == sa.bindparam("identifier"),
+        table.c.namespace.in_(sa.bindparam("namespaces", expanding=True)),
+    ).order_by(
+        sa.case((table.c.namespace == sa.bindparam("namespace"), 0), else_=1),
+        sa.case((table.c.project_id == viewer_project, 0), else_=1),
+        table.c.created_at,
+        table.c.id,
+    )
 
 
 def find_own(
@@ -172,7 +189,7 @@ def list_actions(connection: sa.Connection, namespace: str, viewer: Viewer) -> S
 def insert_definition(connection: sa.Connection, table: sa.Table, values: Mapping[str, object]) -> None:
     """Insert one row. Raises ``AlreadyExistsError`` if name, namespace and project are taken."""
     try:
-        connection.execute(sa.insert(table).values(**values))
+        connection.execute(sa.insert(table), dict(values))
     except IntegrityError as error:
         raise _already_exists(table, values) from error
     _note_change(connection)

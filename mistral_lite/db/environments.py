@@ -42,7 +42,7 @@ def find_environment(connection: sa.Connection, name: str, viewer: Viewer) -> Ro
 def insert_environment(connection: sa.Connection, values: Mapping[str, object]) -> None:
     """Insert one row. Raises ``AlreadyExistsError`` if the project has this name already."""
     try:
-        connection.execute(sa.insert(environments).values(**values))
+        connection.execute(sa.insert(environments), dict(values))
     except IntegrityError as error:
         raise AlreadyExistsError(f"Environment already exists [name={values['name']}].") from error
 

@@ -86,7 +86,7 @@ def find_one(
 def insert_root(connection: sa.Connection, values: Mapping[str, object]) -> None:
     """Insert the root of a new execution tree. Raises ``AlreadyExistsError`` if its id is taken."""
     try:
-        connection.execute(sa.insert(_workflows).values(**values))
+        connection.execute(sa.insert(_workflows), dict(values))
     except IntegrityError as error:
         raise AlreadyExistsError(f"Execution already exists [id={values['id']}].") from error
 

@@ -107,7 +107,7 @@ class Engine:
                 self._take_turn(agenda)
             except UnavailableError as error:
                 self._wait_out(agenda, error)
-            except Exception:  # a bug outside of decisions; the engine must go on for everybody else
+            except Exception:  # noqa: BLE001 - a bug outside of decisions; the engine must go on for everybody else
                 log.write(LOG, logging.ERROR, log.Event.INTERNAL_ERROR, "A turn failed", exc_info=True)
                 self._give_back(agenda)
                 self._pause()
@@ -120,7 +120,7 @@ class Engine:
         if self._timers:
             until = min(until, self._timers[0][0])
         if self._parked:
-            until = min(until, min(ticket.deadline for ticket in self._parked))
+            until = min(until, *(ticket.deadline for ticket in self._parked))
         if self._skipped_root_ids:
             until = min(until, now + _RETRY_S)
         return max(0.0, until - now)

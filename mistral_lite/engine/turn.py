@@ -240,7 +240,7 @@ class Turn:
         self._now += timedelta(microseconds=1)
         try:
             decision = self._decided(snapshot, event)
-        except Exception:  # a bug; it must fail its own execution, never the batch
+        except Exception:  # noqa: BLE001 - a bug; it must fail its own execution, never the batch
             log.write(
                 LOG,
                 logging.ERROR,
@@ -327,12 +327,12 @@ class Turn:
         lease_until: datetime,
     ) -> list[PendingAction]:
         """Lease this turn's new attempts in the very statement that inserts them; return what is left."""
-        for ticket in given:
+        for ticket, actions in given.items():
             left = []
             for pending in fresh:
                 fits = pending.target is None or pending.target in ticket.request.targets
-                if fits and len(given[ticket]) < ticket.request.capacity:
-                    given[ticket].append(pending)
+                if fits and len(actions) < ticket.request.capacity:
+                    actions.append(pending)
                     lease = trees.Lease(ticket.request.executor_id, ticket.request.call_id, lease_until)
                     self._changes.leases[pending.action_id] = lease
                 else:

@@ -25,7 +25,7 @@ class TreeView:
         workflow: WorkflowExecution | None,
         task: TaskExecution | None,
         now: datetime,
-        ordinals: "Ordinals",
+        ordinals: Ordinals,
     ) -> None:
         self._snapshot = snapshot
         self._workflow = workflow

@@ -10,6 +10,7 @@ import webob
 
 from mistral_lite import errors
 from mistral_lite.api.errors import status_of
+from mistral_lite.db.transaction import Database
 
 UNKNOWN_ID = "7a7e3cd8-7c4c-4a7c-8c4a-27eb5ab5f1aa"
 JSON = {"Content-Type": "application/json"}
@@ -206,12 +207,23 @@ def test_every_error_has_a_status(error: type[errors.MistralLiteError], status: 
     assert status_of(error("x")) == status
 
 
-def test_without_a_database_the_answer_is_503(api: Any) -> None:
-    with api.database.write() as connection:
-        connection.exec_driver_sql("DROP TABLE task_executions")
-    answer = api.get("/v2/tasks")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v2/tasks"),
+        ("GET", "/healthcheck"),
+        ("POST", "/v2/action-executions/x"),
+        ("DELETE", "/v2/workflows/x"),
+    ],
+)
+def test_without_a_database_the_answer_is_503(api: Any, method: str, path: str) -> None:
+    # Nobody listens on port 1.
+    api.database = Database("postgresql://nobody:hunter2@127.0.0.1:1/nothing", connect_timeout_s=1)
+    api.configure()
+    answer = api.call(method, path, {"state": "SUCCESS"} if method == "POST" else None)
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-    assert "SELECT" not in answer.text
+    assert answer.json["faultcode"] == "Server"
+    assert "hunter2" not in answer.text
 
 
 def test_a_bug_shows_no_traceback(api: Any) -> None:

@@ -1,0 +1,78 @@
+"""From settings to the parts that several roles are built from."""
+
+from __future__ import annotations
+
+from mistral_lite import config
+from mistral_lite.actions.egress import HttpSettings
+from mistral_lite.actions.registry import ActionRegistry, ActionSettings
+from mistral_lite.db.transaction import Database
+from mistral_lite.errors import InputError
+from mistral_lite.expressions import Evaluator, ExpressionSettings
+
+
+def make_database(settings: config.Settings) -> Database:
+    """Return the database of ``[database] connection``. Raises ``InputError`` if there is none."""
+    connection = settings.database.connection
+    if connection is None:
+        raise InputError("[database] connection is not set.")
+    return Database(connection, pool_size=settings.database.max_pool_size)
+
+
+def make_registry(settings: config.Settings) -> ActionRegistry:
+    """Return the installed actions."""
+    http = HttpSettings(
+        allowed_hosts=settings.http.allowed_hosts,
+        denied_cidrs=settings.http.denied_cidrs,
+        default_timeout_s=settings.http.default_timeout_s,
+        max_response_bytes=settings.http.max_response_size_bytes,
+    )
+    return ActionRegistry.load(ActionSettings(http=http))
+
+
+def make_evaluator(settings: config.Settings) -> Evaluator:
+    """Return the evaluator of expressions."""
+    options = settings.expressions
+    return Evaluator(
+        ExpressionSettings(
+            allowed_languages=options.allowed_languages,
+            max_time_s=options.max_time_s,
+            max_result_bytes=options.max_result_size_bytes,
+            limit_iterators=options.yaql.limit_iterators,
+            memory_quota_bytes=options.yaql.memory_quota,
+            convert_input_data=options.yaql.convert_input_data,
+            convert_output_data=options.yaql.convert_output_data,
+            convert_tuples_to_lists=options.yaql.convert_tuples_to_lists,
+            convert_sets_to_lists=options.yaql.convert_sets_to_lists,
+            iterable_dicts=options.yaql.iterable_dicts,
+            keyword_operator=options.yaql.keyword_operator,
+            allow_delegates=options.yaql.allow_delegates,
+        )
+    )
+
+
+def field_size_limit_kb(settings: config.Settings) -> int:
+    """Return the bound of inputs, outputs and published values; -1 for none."""
+    limit = settings.engine.field_size_limit_bytes
+    return -1 if limit is None else limit // 1024
+
+
+def engine_topic(settings: config.Settings) -> str:
+    """Return the topic that engines serve."""
+    # Not the plain name: a Mistral on the same broker, during a move, must not get our messages.
+    return f"mistral_lite.{settings.engine.topic}"
+
+
+def bus_url(settings: config.Settings) -> str:
+    """Return ``[DEFAULT] transport_url``. Raises ``InputError`` if it is not set."""
+    if settings.transport_url is None:
+        raise InputError("[DEFAULT] transport_url is not set.")
+    return settings.transport_url
+
+
+def require_no_authentication(settings: config.Settings) -> None:
+    """Raise ``InputError`` if the configuration asks for what is not there yet."""
+    if settings.auth.enabled:
+        raise InputError(
+            "Authentication is not available yet: set [pecan] auth_enable = false, and let only trusted "
+            "callers reach the API."
+        )
