@@ -12,29 +12,10 @@ from collections.abc import Callable, Iterable
 
 from mistral_lite import config, parts
 from mistral_lite.api.app import Environ, WsgiApp, build_app
-from mistral_lite.api.services import ApiServices, ApiSettings, ValidationMode
-from mistral_lite.db.transaction import Database
+from mistral_lite.api.wiring import make_services
 from mistral_lite.rpc.messaging import RemoteDoorbell, get_transport
-from mistral_lite.rpc.protocol import Doorbell
 
 CONFIG_FILE = "MISTRAL_LITE_CONFIG_FILE"
-
-
-def make_services(settings: config.Settings, database: Database, doorbell: Doorbell) -> ApiServices:
-    """Return what the API is built from."""
-    return ApiServices(
-        database=database,
-        doorbell=doorbell,
-        registry=parts.make_registry(settings),
-        evaluator=parts.make_evaluator(settings),
-        settings=ApiSettings(
-            max_limit=settings.api.max_limit,
-            allow_action_execution_deletion=settings.api.allow_action_execution_deletion,
-            validation_mode=ValidationMode(settings.api.validation_mode),
-            info_path=settings.api.info_json_file_path if settings.api.enable_info_endpoint else None,
-            field_size_limit_kb=parts.field_size_limit_kb(settings),
-        ),
-    )
 
 
 def make_doorbell(settings: config.Settings) -> RemoteDoorbell:

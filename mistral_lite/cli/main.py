@@ -2,7 +2,8 @@
 
 Exit codes: 0 done, 1 the surroundings are not ready (a taken port, no database), 2 the call or the
 configuration is wrong. Both kinds of failure are one sentence on stderr; a traceback is a bug.
-The roles themselves are wired in ``roles.py``.
+The roles are wired in ``serve.py`` and ``roles.py``; each is imported only where it is chosen, since the libraries
+of the others (the message bus above all) take longer to load than the service to start.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mistral_lite import __version__
-from mistral_lite.cli import db, logs, roles
+from mistral_lite.cli import db, logs
 from mistral_lite.config import OptionValues, Settings, load
 from mistral_lite.errors import ConflictError, InputError, MistralLiteError
 
@@ -113,6 +114,8 @@ def _add_state_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
+    from mistral_lite.cli import serve  # noqa: PLC0415 - see the module's docstring
+
     overrides = {
         ("api", name): getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name)
     }
@@ -121,6 +124,8 @@ def _serve(arguments: argparse.Namespace) -> None:
         defaults={
             ("api", "host"): "127.0.0.1",
             ("pecan", "auth_enable"): False,
+            # Whoever may start workflows here may reach this machine anyway.
+            ("action_std_http", "denied_cidrs"): [],
             **_default_database(arguments.state_dir),
         },
         overrides=overrides,
@@ -131,20 +136,26 @@ def _serve(arguments: argparse.Namespace) -> None:
     db.upgrade(_connection(settings))
     logs.reread_levels_on_sighup(settings)
     _say_what_next(settings)
-    roles.run_serve(settings, state_dir=arguments.state_dir)
+    serve.run_serve(settings)
 
 
 def _api(arguments: argparse.Namespace) -> None:
+    from mistral_lite.cli import roles  # noqa: PLC0415 - see the module's docstring
+
     settings = _role_settings(arguments)
     _require_free_port(settings, "[api] port")
     roles.run_api(settings)
 
 
 def _engine(arguments: argparse.Namespace) -> None:
+    from mistral_lite.cli import roles  # noqa: PLC0415 - see the module's docstring
+
     roles.run_engine(_role_settings(arguments))
 
 
 def _executor(arguments: argparse.Namespace) -> None:
+    from mistral_lite.cli import roles  # noqa: PLC0415 - see the module's docstring
+
     # Without a look at the database: an executor has none.
     settings = load(arguments.config_file)
     _require_bus(settings)

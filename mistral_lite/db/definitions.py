@@ -148,7 +148,7 @@ def find_row(
 @cache
 def _lookup(table: sa.Table, *, is_by_id: bool, is_admin: bool) -> sa.Select[tuple[JsonValue, ...]]:
     # Looked up for every start; building the statement would cost more than running it.
-    viewer_project = sa.bindparam("viewer_project")
+    viewer_project: sa.BindParameter[str] = sa.bindparam("viewer_project")
     statement = sa.select(table).limit(1)
     if not is_admin:
         statement = statement.where(sa.or_(table.c.project_id == viewer_project, table.c.scope == "public"))

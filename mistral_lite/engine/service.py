@@ -126,6 +126,11 @@ class Engine:
         return max(0.0, until - now)
 
     def _agenda(self, root_ids: set[str], tickets: list[Ticket]) -> Agenda:
+        # An executor that takes no more work wants its parked call back.
+        leaving = {ticket.request.executor_id for ticket in tickets if not ticket.request.capacity}
+        for ticket in self._parked:
+            if ticket.request.executor_id in leaving and not ticket.has_news:
+                ticket.deadline = 0.0
         agenda = Agenda(
             root_ids=root_ids | self._skipped_root_ids,
             tickets=[*tickets, *self._parked],

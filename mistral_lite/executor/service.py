@@ -18,6 +18,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mistral_lite import faults, log
@@ -101,6 +102,7 @@ class Executor:
         """
         deadline_s = time.monotonic() + drain_s
         self._ledger.drain()
+        self._call_home()
         self._ledger.wait_until_idle(drain_s)
         self._stopped.set()
         self._ledger.close()
@@ -109,6 +111,11 @@ class Executor:
             if thread.ident is not None:
                 thread.join(max(deadline_s - time.monotonic(), self._settings.poll_wait_s + _LOOK_S))
         return self._send_rest(max(deadline_s, time.monotonic() + _LOOK_S))
+
+    def _call_home(self) -> None:
+        """Say that nothing more is taken, so that the engine answers the parked call now."""
+        with suppress(Exception):  # logged by _exchange; without it the parked call ends by itself
+            self._exchange((), 0, 0.0)
 
     # Running
 

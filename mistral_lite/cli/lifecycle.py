@@ -1,0 +1,71 @@
+"""The life of a process: start in order, run until SIGTERM or SIGINT, end in reverse order.
+
+The end is a drain: no new requests, no new actions, what runs may finish for a while, everything that was
+begun is reported. All of it within seconds; what is not done by then is in the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+from cheroot import wsgi
+
+from mistral_lite import config, log
+from mistral_lite.api.app import build_app
+from mistral_lite.api.services import ApiServices
+
+LOG = logging.getLogger(__name__)
+
+DRAIN_S = 5.0
+_API_THREADS = 20
+
+
+def start_api(settings: config.Settings, services: ApiServices, stack: ExitStack) -> None:
+    """Serve the API at ``[api] host`` and ``port`` until ``stack`` unwinds."""
+    server = wsgi.Server(
+        (settings.api.host, settings.api.port),
+        build_app(services),
+        numthreads=_API_THREADS,
+        server_name="mistral-lite",
+    )
+    server.shutdown_timeout = DRAIN_S
+    server.prepare()
+    thread = threading.Thread(target=server.serve, name="api", daemon=True)
+    thread.start()
+    stack.callback(thread.join, DRAIN_S)
+    stack.callback(server.stop)
+
+
+@contextmanager
+def until_stopped(role: str) -> Iterator[ExitStack]:
+    """Start what the block starts, wait for SIGTERM or SIGINT, then undo in reverse order."""
+    stopped = threading.Event()
+    with _on_signals(stopped.set), ExitStack() as stack:
+        yield stack
+        _say(log.Event.SERVICE_STARTED, "Started", role)
+        stopped.wait()
+        _say(log.Event.SERVICE_STOPPING, "Stopping", role)
+    _say(log.Event.SERVICE_STOPPED, "Stopped", role)
+
+
+@contextmanager
+def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _say(event: log.Event, message: str, role: str) -> None:
+    log.write(LOG, logging.INFO, event, message, role=role, host=socket.gethostname())

@@ -1,0 +1,25 @@
+"""All roles in one process, joined by direct calls through the interfaces that the bus has elsewhere."""
+
+from __future__ import annotations
+
+from mistral_lite import config, parts
+from mistral_lite.api.wiring import make_services
+from mistral_lite.cli import wiring
+from mistral_lite.cli.lifecycle import DRAIN_S, start_api, until_stopped
+from mistral_lite.executor.service import Executor
+
+
+def run_serve(settings: config.Settings) -> None:
+    """Run API, engine and executor in this process, joined by direct calls, until told to stop."""
+    parts.require_no_authentication(settings)
+    database = parts.make_database(settings)
+    registry = parts.make_registry(settings)
+    engine = wiring.make_engine(settings, database, registry, parts.make_evaluator(settings))
+    executor = Executor(engine, registry, wiring.make_executor_settings(settings))
+    with until_stopped("serve") as stack:
+        stack.callback(database.dispose)
+        engine.start()
+        stack.callback(engine.stop)
+        executor.start()
+        stack.callback(executor.stop, DRAIN_S)
+        start_api(settings, make_services(settings, database, engine), stack)
