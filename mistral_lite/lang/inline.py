@@ -1,7 +1,8 @@
 """One-line parameters: ``std.http url="..." method=GET`` to a name and its parameters.
 
 The grammar is old and odd (no floats, no negatives, no bare words; leftovers vanish), and documents rely on
-every oddity, so it is kept exactly. Scanning is by hand, because the equivalent regular expression takes
+every oddity, so it is kept exactly, with one addition: an absolute URL needs no quotes, since the published
+how-to writes ``std.mistral_http url=http://my.webservice.com``. Scanning is by hand, because the equivalent regular expression takes
 quadratic time on hostile texts.
 """
 
@@ -21,6 +22,8 @@ MAX_LITERAL_DEPTH = 100
 _NAME = re.compile(r"""[\w.]+[^=(\s"]*|<%.*?%>|{{.*?}}|{%.*?%}""")
 _KEY = re.compile(r"[-_\w]+")
 _DIGITS = re.compile(r"\d+")
+# An absolute URL up to the next blank. One with an expression in it needs quotes.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<{]++(?![<{])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +126,8 @@ class _Values:
         for word in ("true", "false", "null"):
             if text.startswith(word, start):
                 return start + len(word)
-        digits = _DIGITS.match(text, start)
-        return digits.end() if digits else None
+        found = _DIGITS.match(text, start) or _URL.match(text, start)
+        return found.end() if found else None
 
     def _after(self, closing: str, start: int) -> int | None:
         found = -1 if closing in self._absent else self._text.find(closing, start)

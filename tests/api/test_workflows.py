@@ -148,6 +148,12 @@ def test_what_is_not_found_is_named(api: Any) -> None:
     }
 
 
+def test_of_a_repeated_text_the_last_counts(api: Any) -> None:
+    api.call("POST", "/v2/workflows", ONE)
+    assert api.get("/v2/workflows/one?namespace=zz&namespace=").status == 200
+    assert api.get("/v2/workflows/one?namespace=&namespace=zz").status == 404
+
+
 def test_delete(api: Any) -> None:
     api.call("POST", "/v2/workflows", ONE)
     gone = api.call("DELETE", "/v2/workflows/one", headers={"Content-Type": "application/json"})
@@ -192,6 +198,8 @@ def test_validation_can_be_skipped_where_the_operator_allows_it(api: Any) -> Non
         ("namespace=zz", []),
         ("created_at=2026-11-21 22:37:10", ["first", "second", "one"]),
         ("created_at=eq:2026-11-21T22:37:10", ["first", "second", "one"]),
+        ("created_at=2026-11-21T22:37:10.9", ["first", "second", "one"]),
+        ("created_at=2026-11-21T23:37:10%2B01:00", ["first", "second", "one"]),
         ("created_at=gt:2026-11-21 22:37:10", []),
         ("created_at=lte:2026-11-21 22:37:10", ["first", "second", "one"]),
         ("created_at=neq:2026-11-21 22:37:10", []),

@@ -30,7 +30,12 @@ from mistral_lite.lang import inline
         ("x = 1", {}),
         ("x.y=3", {"y": 3}),
         ("a-b_c=3", {"a-b_c": 3}),
-        ("url=http://h/p", {}),
+        # The one addition to the old grammar: the published how-to writes it so.
+        ("url=http://h/p", {"url": "http://h/p"}),
+        ("url=http://h:80/p?a=1&b=2 x=1", {"url": "http://h:80/p?a=1&b=2", "x": 1}),
+        ("url=http://<% $.h %>/p", {}),
+        ("url=http://h/<% $.p %>", {}),
+        ("url=http://", {}),
         ('url="http://h/p?a=1"', {"url": "http://h/p?a=1"}),
         ("x='it''s'", {"x": "it"}),
         ('x="<% $.a %>" y=<% $.b %>', {"x": "<% $.a %>", "y": "<% $.b %>"}),
@@ -86,7 +91,7 @@ def test_without_a_name(text: str) -> None:
         ("std.echo output=1", ()),
         ('std.echo output="a b" x=1', ()),
         ("std.echo output=abc", ("output=abc",)),
-        ("std.http url=http://h method=1 x=-5", ("url=http://h", "x=-5")),
+        ("std.http url=http://<% $.h %> method=1 x=-5", ("url=http://<% $.h %>", "x=-5")),
         ("std.echo output=1.5", (".5",)),
     ],
 )

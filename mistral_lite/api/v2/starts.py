@@ -16,7 +16,7 @@ from mistral_lite.db.listing import Row
 from mistral_lite.errors import AlreadyExistsError, InputError, NotFoundError
 from mistral_lite.ids import new_id
 from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
-from mistral_lite.workflow.starting import prepare_start
+from mistral_lite.workflow.starting import PreparedStart, prepare_start
 from mistral_lite.workflow.states import State
 
 
@@ -110,30 +110,16 @@ class Starter:
             field_size_limit_kb=self._services.settings.field_size_limit_kb,
             new_uuid=new_id(now),
         )
-        return {
-            "id": execution_id,
-            "root_execution_id": execution_id,
-            "task_execution_id": None,
-            "workflow_id": definition.id,
-            "workflow_name": definition.name,
-            "workflow_namespace": definition.namespace,
-            "spec_hash": definition.spec_hash,
-            "state": State.RUNNING.value,
-            "state_info": None,
-            "version": 0,
-            "input": dump(prepared.input),
-            "params": dump(prepared.params),
-            "context": dump(prepared.context),
-            "published_global": "[]",
-            "output": "{}",
-            "runtime": dump({"workbook": definition.workbook_name} if definition.workbook_name else {}),
-            "description": wanted.get("description") or "",
-            "tags": dump(list(definition.tags)),
-            "project_id": call.context.project_id,
-            "scope": "private",
-            "created_at": now,
-            "updated_at": now,
-        }
+        return _row(
+            definition,
+            prepared,
+            id=execution_id,
+            root_execution_id=execution_id,
+            description=wanted.get("description") or "",
+            project_id=call.context.project_id,
+            created_at=now,
+            updated_at=now,
+        )
 
     def _insert(self, values: JsonObject) -> None:
         execution_id = values["id"]
@@ -152,6 +138,29 @@ class Starter:
         seq = self._services.database.run(work)
         # The first tasks are then visible at once; if the engine is away the start is durable all the same.
         announce(self._services, execution_id, seq, self._services.settings.start_wait_s)
+
+
+def _row(definition: Definition, prepared: PreparedStart, **given: JsonValue) -> JsonObject:
+    """Return the row of a new root execution."""
+    return {
+        "task_execution_id": None,
+        "workflow_id": definition.id,
+        "workflow_name": definition.name,
+        "workflow_namespace": definition.namespace,
+        "spec_hash": definition.spec_hash,
+        "state": State.RUNNING.value,
+        "state_info": None,
+        "version": 0,
+        "input": dump(prepared.input),
+        "params": dump(prepared.params),
+        "context": dump(prepared.context),
+        "published_global": "[]",
+        "output": "{}",
+        "runtime": dump({"workbook": definition.workbook_name} if definition.workbook_name else {}),
+        "tags": dump(list(definition.tags)),
+        "scope": "private",
+        **given,
+    }
 
 
 def _find_definition(connection: sa.Connection, call: Call, wanted: JsonObject) -> Definition:
