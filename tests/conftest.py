@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -122,3 +122,23 @@ def unreachable() -> tuple[type[Exception], Callable[[str], Database]]:
         "mariadb": "mysql://nobody@127.0.0.1:1/none",
     }
     return UnavailableError, lambda backend: Database(urls[backend], connect_timeout_s=1)
+
+
+@pytest.fixture
+def count_statements() -> Callable[[Database], AbstractContextManager[list[str]]]:
+    """Collect the SQL of the statements that a database is sent while a block runs."""
+
+    @contextmanager
+    def count_statements(database: Database) -> Iterator[list[str]]:
+        statements: list[str] = []
+
+        def note(_connection: object, _cursor: object, text: str, *_: object) -> None:
+            statements.append(text)
+
+        sa.event.listen(database.engine, "before_cursor_execute", note)
+        try:
+            yield statements
+        finally:
+            sa.event.remove(database.engine, "before_cursor_execute", note)
+
+    return count_statements

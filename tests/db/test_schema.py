@@ -60,12 +60,12 @@ def test_upgrade_and_downgrade_can_be_repeated(backend, stores):
     with pytest.raises(ConflictError, match="db upgrade"):
         schema.require_current(url)
 
-    for _ in range(2):
-        assert schema.upgrade(url) == schema.upgrade(url) == schema.current(url) == schema.head()
-        schema.require_current(url)
-        assert described(url).keys() == tables.metadata.tables.keys()
-        assert schema.downgrade(url, "base") is None
-        assert described(url) == {}
+    assert schema.upgrade(url) == schema.upgrade(url) == schema.current(url) == schema.head()
+    schema.require_current(url)
+    assert described(url).keys() == tables.metadata.tables.keys()
+    assert schema.downgrade(url, "base") is None
+    assert described(url) == {}
+    assert schema.upgrade(url) == schema.head()
 
 
 def test_processes_that_upgrade_at_once_take_turns(backend, stores, pool):

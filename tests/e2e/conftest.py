@@ -1,0 +1,122 @@
+"""Both deployments, shared by all tests of a session, and the neighbours that tests put beside them.
+
+A test may stop and kill what it likes: the shared deployment is made whole again after each test. What needs
+other options (short leases) is a deployment of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Tests are imported without a package; what they share stands beside them.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from deployments import AllInOne, Deployment, Template, ThreeProcesses
+from neighbours import Request, WebService
+
+KINDS = (AllInOne.kind, ThreeProcesses.kind)
+
+# The least that the service accepts, so that nobody waits long for a killed executor.
+SHORT_LEASES = "[engine]\naction_lease_time = 2\n"
+
+MakeDeployment = Callable[..., Deployment]
+MakeWebService = Callable[..., WebService]
+
+
+def required(service: str) -> str:
+    """Return the address of a service; without one skip the test, or fail it where nothing may be left out."""
+    variable = f"MISTRAL_LITE_TEST_{service}"
+    url = os.environ.get(variable)
+    if url:
+        return url
+    reason = f"{variable} is not set; tools/test.sh sets it where {service} answers"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
+    server = required("POSTGRESQL")
+    required("RABBITMQ")
+    template = Template(server, tmp_path_factory.mktemp("template"))
+    yield template
+    template.drop()
+
+
+@pytest.fixture(scope="session")
+def _make(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeDeployment]:
+    made: list[Deployment] = []
+
+    def make(kind: str, options: str = "") -> Deployment:
+        folder = tmp_path_factory.mktemp(kind)
+        deployment: Deployment
+        if kind == AllInOne.kind:
+            deployment = AllInOne(folder, options)
+        else:
+            template = request.getfixturevalue("_template")
+            deployment = ThreeProcesses(folder, options, template=template, rabbitmq=required("RABBITMQ"))
+        made.append(deployment)
+        return deployment
+
+    yield make
+    for deployment in made:
+        deployment.remove()
+
+
+@pytest.fixture(scope="session")
+def _shared(_make: MakeDeployment) -> MakeDeployment:
+    made: dict[tuple[str, str], Deployment] = {}
+
+    def share(kind: str, options: str = "") -> Deployment:
+        if (kind, options) not in made:
+            made[kind, options] = _make(kind, options)
+        return made[kind, options]
+
+    return share
+
+
+def _whole(deployment: Deployment) -> Iterator[Deployment]:
+    deployment.restore()
+    yield deployment
+    # Shown only if the test failed.
+    print(deployment.said())
+
+
+@pytest.fixture(params=KINDS)
+def deployment(request: pytest.FixtureRequest, _shared: MakeDeployment) -> Iterator[Deployment]:
+    """Each deployment in turn, whole and running."""
+    yield from _whole(_shared(request.param))
+
+
+@pytest.fixture
+def apart(_shared: MakeDeployment) -> Iterator[Deployment]:
+    """The deployment of three processes."""
+    yield from _whole(_shared(ThreeProcesses.kind))
+
+
+@pytest.fixture(params=KINDS)
+def impatient(request: pytest.FixtureRequest, _shared: MakeDeployment) -> Iterator[Deployment]:
+    """Each deployment in turn, with short leases."""
+    yield from _whole(_shared(request.param, SHORT_LEASES))
+
+
+@pytest.fixture
+def make_web_service() -> Iterator[MakeWebService]:
+    """Make web services that end with the test."""
+    made: list[WebService] = []
+
+    def make(work: Callable[[Request], None] | None = None, *, is_slow: bool = False) -> WebService:
+        made.append(WebService(work, is_slow=is_slow))
+        return made[-1]
+
+    yield make
+    for service in made:
+        service.close()

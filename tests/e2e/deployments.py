@@ -1,0 +1,381 @@
+"""The service as real processes, in both deployments, for tests that see it only from outside.
+
+A ``Deployment`` owns its folder, its port, its database and its topic on the bus, and removes them at its end.
+Roles are named as their command is (``engine``), and further processes of a role with a number (``engine-2``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import kombu
+import psycopg
+import requests
+from neighbours import TcpProxy
+
+FINISHED = frozenset({"SUCCESS", "ERROR", "CANCELLED"})
+
+T = TypeVar("T")
+
+
+def eventually(check: Callable[[], T], *, what: str, within_s: float = 30.0) -> T:
+    """Return the first true value of ``check``; fail after ``within_s`` seconds, saying ``what`` was awaited."""
+    deadline = time.monotonic() + within_s
+    pause = threading.Event()
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Not within {within_s:g} s: {what}. Last seen: {value!r}")
+        pause.wait(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the API said."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+class Process:
+    """One process of the service, with its log."""
+
+    def __init__(self, arguments: Sequence[str], log: Path, environment: dict[str, str]) -> None:
+        self.log = log
+        self._offset = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as sink:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-P", "-m", "mistral_lite.cli.main", *arguments],
+                cwd=log.parent,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def said(self) -> str:
+        """Return what this process logged."""
+        return self.log.read_bytes()[self._offset :].decode(errors="replace")
+
+    def wait_ready(self) -> None:
+        def is_ready() -> bool:
+            assert self.is_alive, f"ended at start:\n{self.said()}"
+            return "event=service.started" in self.said()
+
+        eventually(is_ready, what=f"{self.log.stem} is ready", within_s=60)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._popen.send_signal(number)
+
+    def wait(self, timeout_s: float = 30.0) -> int:
+        return self._popen.wait(timeout_s)
+
+
+class Deployment(ABC):
+    """Processes that serve one API together."""
+
+    kind: str
+    roles: tuple[str, ...]
+
+    def __init__(self, folder: Path, options: str = "") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.processes: dict[str, Process] = {}
+        self.ended: list[Process] = []
+        self.config_file = folder / "service.conf"
+        self.config_file.write_text(f"{self._config()}\n{options}\n")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @abstractmethod
+    def _config(self) -> str:
+        """Return the configuration file."""
+
+    @abstractmethod
+    def role_of(self, part: str) -> str:
+        """Return the process that ``part`` (api, engine, executor) runs in."""
+
+    def remove(self) -> None:
+        """End everything and leave nothing behind."""
+        self.kill(*self.processes)
+
+    # -- processes ---------------------------------------------------------------------------------
+
+    def start(self, *roles: str, **environment: str) -> None:
+        """Start ``roles`` (default: all that are not running) and wait until they are ready."""
+        wanted = [role for role in roles or self.roles if not self.is_running(role)]
+        for role in wanted:
+            self.processes[role] = Process(
+                self._arguments(role.partition("-")[0]), self.folder / f"{role}.log", environment
+            )
+        for role in wanted:
+            self.processes[role].wait_ready()
+
+    def _arguments(self, command: str) -> list[str]:
+        return [command, "--config-file", str(self.config_file)]
+
+    def is_running(self, role: str) -> bool:
+        return role in self.processes and self.processes[role].is_alive
+
+    def kill(self, *roles: str) -> None:
+        """End ``roles`` with SIGKILL, all at once."""
+        chosen = [self._forget(role) for role in roles]
+        for process in chosen:
+            if process.is_alive:
+                process.signal(signal.SIGKILL)
+        for process in chosen:
+            process.wait()
+
+    def stop(self, *roles: str) -> list[int]:
+        """End ``roles`` with SIGTERM and return their exit codes."""
+        chosen = [self._forget(role) for role in roles]
+        for process in chosen:
+            process.signal(signal.SIGTERM)
+        return [process.wait() for process in chosen]
+
+    def await_crash(self, role: str) -> None:
+        """Wait until an armed crash point has ended ``role``."""
+        process = self._forget(role)
+        assert process.wait() == -signal.SIGKILL, process.said()
+
+    def _forget(self, role: str) -> Process:
+        process = self.processes.pop(role)
+        self.ended.append(process)
+        return process
+
+    def restore(self) -> None:
+        """Bring the deployment back to one process of each role."""
+        self.kill(*(set(self.processes) - set(self.roles)))
+        self.start()
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None) -> Answer:
+        """Make one request to the API; ``raw`` is sent as it is."""
+        response = requests.request(
+            method,
+            f"{self.url}{path}",
+            data=raw if raw is not None or body is None else json.dumps(body),
+            headers={"Content-Type": "application/json"},
+            timeout=30,
+        )
+        is_json = response.headers.get("Content-Type", "").startswith("application/json")
+        return Answer(
+            status=response.status_code,
+            body=response.json() if is_json and response.content else response.text,
+            headers=dict(response.headers),
+        )
+
+    def get(self, path: str) -> Any:
+        answer = self.call("GET", path)
+        assert answer.status == 200, answer
+        return answer.body
+
+    def mistral(self, *arguments: str) -> str:
+        """Run the official client and return what it printed."""
+        done = self.try_mistral(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def try_mistral(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("mistral")), *arguments],
+            cwd=self.folder,
+            env={**inherited, "OS_MISTRAL_URL": f"{self.url}/v2"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    # -- what most tests do ------------------------------------------------------------------------
+
+    def create_workflow(self, text: str) -> str:
+        """Upload a workflow whose text holds NAME in place of its name, and return the name it got."""
+        name = f"w{uuid.uuid4().hex[:12]}"
+        answer = self.call("POST", "/v2/workflows", raw=text.replace("NAME", name).encode())
+        assert answer.status == 201, answer
+        return name
+
+    def start_execution(self, workflow: str, **more: Any) -> str:
+        answer = self.call("POST", "/v2/executions", {"workflow_name": workflow, **more})
+        assert answer.status == 201, answer
+        execution_id: str = answer.body["id"]
+        return execution_id
+
+    def run(self, text: str, **more: Any) -> str:
+        """Upload a workflow, start it and return the id of the execution."""
+        return self.start_execution(self.create_workflow(text), **more)
+
+    def execution(self, execution_id: str) -> Any:
+        return self.get(f"/v2/executions/{execution_id}")
+
+    def finished(self, execution_id: str, *, within_s: float = 30.0) -> Any:
+        """Wait for the end of an execution and return it."""
+        return self.in_state(execution_id, *FINISHED, within_s=within_s)
+
+    def in_state(self, execution_id: str, *states: str, within_s: float = 30.0) -> Any:
+        def look() -> Any:
+            found = self.execution(execution_id)
+            return found if found["state"] in states else None
+
+        return eventually(look, what=f"execution {execution_id} is in {states}", within_s=within_s)
+
+    def tasks(self, execution_id: str) -> dict[str, Any]:
+        """Return the tasks of an execution by name; a name may not occur twice."""
+        found = self.get(f"/v2/executions/{execution_id}/tasks")["tasks"]
+        by_name = {task["name"]: task for task in found}
+        assert len(by_name) == len(found), found
+        return by_name
+
+    def actions(self, execution_id: str) -> list[Any]:
+        """Return the action executions of all tasks of an execution."""
+        return [
+            action
+            for task in self.tasks(execution_id).values()
+            for action in self.get(f"/v2/tasks/{task['id']}/action_executions")["action_executions"]
+        ]
+
+    def running_action(self, execution_id: str) -> str:
+        """Wait for the first action that runs in an execution and return its id."""
+        return str(
+            eventually(
+                lambda: next(
+                    (item["id"] for item in self.actions(execution_id) if item["state"] == "RUNNING"), None
+                ),
+                what=f"an action of {execution_id} runs",
+            )
+        )
+
+    def said(self) -> str:
+        """Return the end of every log."""
+        return "\n".join(
+            f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}"
+            for log in sorted(self.folder.glob("*.log"))
+        )
+
+
+class AllInOne(Deployment):
+    """``mistral-lite serve``: one process on SQLite."""
+
+    kind = "all-in-one"
+    roles = ("serve",)
+
+    def _config(self) -> str:
+        # The web services of the tests listen on this machine, which HTTP actions may not call by default.
+        return "[action_std_http]\ndenied_cidrs =\n"
+
+    def _arguments(self, command: str) -> list[str]:
+        place = ["--port", str(self.port), "--state-dir", str(self.folder / "state")]
+        return [*super()._arguments(command), *place]
+
+    def role_of(self, part: str) -> str:
+        return "serve"
+
+
+class ThreeProcesses(Deployment):
+    """``api``, ``engine`` and ``executor`` over PostgreSQL and RabbitMQ, the latter behind a proxy."""
+
+    kind = "three-processes"
+    roles = ("api", "engine", "executor")
+
+    def __init__(self, folder: Path, options: str = "", *, template: Template, rabbitmq: str) -> None:
+        self.name = f"mistral_lite_e2e_{uuid.uuid4().hex[:10]}"
+        self._rabbitmq = rabbitmq
+        bus = urlsplit(rabbitmq)
+        self.proxy = TcpProxy((bus.hostname or "127.0.0.1", bus.port or 5672))
+        self._bus_url = urlunsplit(
+            bus._replace(netloc=f"{bus.username}:{bus.password}@127.0.0.1:{self.proxy.port}")
+        )
+        self._template = template
+        self._database = template.copy(self.name)
+        super().__init__(folder, options)
+
+    def _config(self) -> str:
+        return (
+            f"[DEFAULT]\ntransport_url = {self._bus_url}\n"
+            f"[database]\nconnection = {self._database}\n"
+            "[pecan]\nauth_enable = false\n"
+            f"[api]\nhost = 127.0.0.1\nport = {self.port}\n"
+            f"[engine]\ntopic = {self.name}\n"
+            "[action_std_http]\ndenied_cidrs =\n"
+        )
+
+    def role_of(self, part: str) -> str:
+        return part
+
+    def remove(self) -> None:
+        super().remove()
+        self.proxy.close()
+        self._template.drop(self.name)
+        self._delete_queues()
+
+    def _delete_queues(self) -> None:
+        topic = f"mistral_lite.{self.name}"
+        names = [topic, *(f"{topic}.0.0.0.0.{process.pid}" for process in self.ended)]
+        with kombu.Connection(self._rabbitmq.replace("rabbit://", "amqp://", 1)) as connection:
+            for name in names:
+                connection.default_channel.queue_delete(name)
+
+
+class Template:
+    """An empty database with all tables, from which each deployment gets its copy."""
+
+    def __init__(self, server: str, folder: Path) -> None:
+        self._server = server
+        self._name = f"mistral_lite_e2e_template_{uuid.uuid4().hex[:10]}"
+        self._execute(f'CREATE DATABASE "{self._name}"')
+        config_file = folder / "template.conf"
+        config_file.write_text(f"[database]\nconnection = {self._url(self._name)}\n")
+        upgrade = Process(["db", "upgrade", "--config-file", str(config_file)], folder / "upgrade.log", {})
+        assert upgrade.wait() == 0, upgrade.said()
+
+    def copy(self, name: str) -> str:
+        """Make the database ``name`` and return its URL."""
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._name}"')
+        return self._url(name)
+
+    def drop(self, name: str | None = None) -> None:
+        """Drop a copy, or the template itself."""
+        self._execute(f'DROP DATABASE IF EXISTS "{name or self._name}" WITH (FORCE)')
+
+    def _url(self, name: str) -> str:
+        return urlunsplit(urlsplit(self._server)._replace(path=f"/{name}"))
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(statement)
