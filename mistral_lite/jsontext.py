@@ -7,6 +7,8 @@ total over JSON values: what the fast codec refuses (integers over 64 bits) goes
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Set
 from typing import Any
 
@@ -17,6 +19,8 @@ JsonValue = Any
 JsonObject = dict[str, Any]
 
 _OPTIONS = orjson.OPT_NON_STR_KEYS
+_LONG_DIGITS = re.compile(r"\d{19}")
+_LONG_DIGITS_BYTES = re.compile(rb"\d{19}")
 
 
 def _default(value: object) -> object:
@@ -30,14 +34,29 @@ def _default(value: object) -> object:
     return str(value)
 
 
+def _standard(value: object) -> object:
+    """Replace what JSON or UTF-8 does not know (NaN, infinity, lone surrogates), as no reader takes it."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {_standard(key): _standard(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple, Set)):
+        return [_standard(member) for member in value]
+    return value
+
+
 def dump(value: JsonValue) -> str:
     """Return the JSON text of ``value``; containers that are not JSON become their nearest JSON form."""
     try:
         return orjson.dumps(value, default=_default, option=_OPTIONS).decode()
     except TypeError:
-        return json.dumps(value, default=_default)
+        return json.dumps(_standard(value), default=_default)
 
 
 def load(text: str | bytes) -> JsonValue:
-    """Return the value of a JSON text. Raises ``ValueError`` if it is none."""
-    return orjson.loads(text)
+    """Return the value of a JSON text; whole numbers of any size stay exact. Raises ``ValueError``."""
+    # The fast codec makes floats of integers over 64 bits. Digits in a row are rare; looking is cheap.
+    digits = _LONG_DIGITS_BYTES if isinstance(text, bytes) else _LONG_DIGITS
+    return json.loads(text) if digits.search(text) else orjson.loads(text)  # type: ignore[arg-type]

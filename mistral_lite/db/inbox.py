@@ -154,12 +154,9 @@ def claim_run_requests(connection: sa.Connection, root_ids: Iterable[str]) -> li
 
 
 def list_roots(connection: sa.Connection, most: int) -> list[str]:
-    """Return the trees that have something waiting, those first that have waited longest."""
-    oldest = sa.func.min(inbox.c.seq)
-    statement = (
-        sa.select(inbox.c.root_execution_id).group_by(inbox.c.root_execution_id).order_by(oldest).limit(most)
-    )
-    return list(connection.execute(statement).scalars())
+    """Return the trees of the ``most`` oldest rows, those first that have waited longest."""
+    statement = sa.select(inbox.c.root_execution_id).order_by(inbox.c.seq).limit(most)
+    return list(dict.fromkeys(connection.execute(statement).scalars()))
 
 
 def delete(connection: sa.Connection, seqs: Sequence[int]) -> None:

@@ -28,6 +28,8 @@ from mistral_lite.workflow.model import (
 )
 from mistral_lite.workflow.states import State
 
+_NAME_LENGTH = 255
+
 CoreRow = WorkflowExecution | TaskExecution | ActionExecution | Timer | PendingAction
 
 
@@ -92,6 +94,14 @@ def _workflow_runtime(parts: tuple[Any, ...]) -> str:
             "accepted": accepted,
         }
     )
+
+
+def _name(column: str) -> Field:
+    # Expressions and callers may give any text; the column holds the first part of an overlong one.
+    def cut(text: str | None) -> str | None:
+        return text[:_NAME_LENGTH] if text is not None else None
+
+    return Field(column, attrgetter(column), cut)
 
 
 WORKFLOWS = Mapper(
@@ -180,7 +190,7 @@ ACTIONS = Mapper(
         _plain("workflow_execution_id", "workflow_id"),
         _plain("workflow_name"),
         _plain("workflow_namespace", "namespace"),
-        _plain("name"),
+        _name("name"),
         _text("state"),
         _plain("state_info"),
         _json("input"),
@@ -218,7 +228,7 @@ PENDING = Mapper(
         _plain("action_execution_id", "action_id"),
         _plain("root_execution_id", "root_id"),
         _plain("attempt"),
-        _plain("target"),
+        _name("target"),
         _plain("available_at"),
         _json("request"),
     ),

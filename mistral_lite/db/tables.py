@@ -48,11 +48,42 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None else None
 
 
+class AnyString(sa.TypeDecorator[str]):
+    """Short text from outside: what databases refuse to store is replaced, as a row must never be refused."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        """Replace what cannot be stored."""
+        return storable(value) if value is not None else None
+
+
+class AnyText(AnyString):
+    """Long text from outside, in the same way."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[str]:
+        """Ask MySQL for more than 64 KB."""
+        if dialect.name in {"mysql", "mariadb"}:
+            return mysql.LONGTEXT()
+        return sa.Text()
+
+
+def storable(text: str) -> str:
+    """Return ``text`` without what PostgreSQL (NUL) or UTF-8 (lone surrogates) does not know."""
+    if "\0" in text:
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 Identifier = sa.String(36)
-Name = sa.String(255)
+Name = AnyString(255)
 State = sa.String(16)
-Project = sa.String(80)
-LongText = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+Project = AnyString(80)
+LongText = AnyText()
 BigSerial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 

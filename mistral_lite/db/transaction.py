@@ -69,6 +69,7 @@ class Database:
                 pool_size=pool_size,
                 max_overflow=50,
                 connect_args={"check_same_thread": False, "timeout": 30},
+                hide_parameters=True,
             )
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
@@ -79,6 +80,8 @@ class Database:
             max_overflow=50,
             pool_pre_ping=False,
             pool_recycle=1800,
+            # Inputs and results are parameters; they must not reach a log by way of an error.
+            hide_parameters=True,
             isolation_level="READ COMMITTED",
             connect_args={"connect_timeout": connect_timeout_s},
         )

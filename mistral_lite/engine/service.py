@@ -37,6 +37,10 @@ LOG = logging.getLogger(__name__)
 _PATIENCE_S = 30.0
 # A tree that another engine holds is tried again after this.
 _RETRY_S = 0.01
+# Trees in one transaction: enough to share the cost of a commit, few enough to let others in.
+_MOST_TREES = 200
+# Rows that a sweep takes up at most; there is another sweep at once if there were as many.
+_MOST_SWEPT = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +135,13 @@ class Engine:
         for ticket in self._parked:
             if ticket.request.executor_id in leaving and not ticket.has_news:
                 ticket.deadline = 0.0
+        waiting = sorted(root_ids | self._skipped_root_ids)
         agenda = Agenda(
-            root_ids=root_ids | self._skipped_root_ids,
+            root_ids=set(waiting[:_MOST_TREES]),
             tickets=[*tickets, *self._parked],
             may_have_waiting=self._may_have_waiting,
         )
-        self._skipped_root_ids = set()
+        self._skipped_root_ids = set(waiting[_MOST_TREES:])
         self._parked = []
         now = monotonic()
         while self._timers and self._timers[0][0] <= now:
@@ -178,7 +183,7 @@ class Engine:
         """Tell and remember what a committed turn did."""
         self._is_out = False
         self._may_have_waiting = outcome.may_have_waiting
-        self._skipped_root_ids = outcome.skipped_root_ids
+        self._skipped_root_ids |= outcome.skipped_root_ids
         for timer in outcome.new_timers:
             delay_s = (timer.due_at - self._clock.now()).total_seconds()
             if delay_s <= 2 * self._settings.sweep_s:
@@ -214,11 +219,13 @@ class Engine:
         """Find in the database what no message told about."""
         self._clock.synchronize(connection)
         now = self._clock.now()
-        agenda.root_ids.update(inbox.list_roots(connection, most=500))
+        waiting = inbox.list_roots(connection, most=_MOST_SWEPT)
+        agenda.root_ids.update(waiting[:_MOST_TREES])
+        self._skipped_root_ids.update(waiting[_MOST_TREES:])
         agenda.look_for_expired = True
         agenda.may_have_waiting = agenda.may_have_waiting or action_queue.has_waiting(connection, now)
         horizon = now + timedelta(seconds=2 * self._settings.sweep_s)
-        for timer in timers.list_due(connection, horizon, most=2000):
+        for timer in timers.list_due(connection, horizon, most=_MOST_SWEPT):
             self._remember_timer(timer.id, timer.root_id, (timer.due_at - now).total_seconds())
 
     def _wait_out(self, agenda: Agenda, error: UnavailableError) -> None:

@@ -146,7 +146,9 @@ class Turn:
                 silent = events.LeaseExpired(action_execution_id=lost.action_id, attempt=lost.attempt)
                 self._decide(snapshot, silent)
             for timer_id in timers.get(root_id, ()):
-                self._decide(snapshot, events.TimerFired(timer_id=timer_id))
+                # One that was cancelled since it was noted is no event.
+                if timer_id in snapshot.timers:
+                    self._decide(snapshot, events.TimerFired(timer_id=timer_id))
         self._note_skipped(agenda, reports, timers, disowned)
         self._serve(agenda)
         trees.write(self._connection, self._changes)

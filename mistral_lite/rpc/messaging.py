@@ -25,6 +25,7 @@ import oslo_messaging  # noqa: E402 - see above
 from oslo_messaging._metrics.client import oslo_messaging_metrics  # noqa: E402
 from oslo_messaging._tracing.client import oslo_messaging_tracing  # noqa: E402
 from oslo_messaging.exceptions import MessagingException  # noqa: E402
+from oslo_messaging.server import _pool_opts  # noqa: E402
 
 from mistral_lite import log  # noqa: E402
 from mistral_lite.errors import MistralLiteError, UnavailableError  # noqa: E402
@@ -36,6 +37,8 @@ LOG = logging.getLogger(__name__)
 # How long an answer may take beyond the time that a call asked to be parked.
 _PATIENCE_S = 10.0
 _RING_PAUSE_S = 1.0
+# Each idle executor parks one call, which holds one thread of an engine's server.
+_MOST_CALLS = 512
 
 # Foreign errors of a bus that is away; oslo.messaging lets those of its driver through.
 _AWAY = (MessagingException, OSError)
@@ -65,6 +68,8 @@ class EngineServer:
     def __init__(
         self, transport: oslo_messaging.Transport, topic: str, server: str, engine: EngineCalls
     ) -> None:
+        transport.conf.register_opts(_pool_opts)
+        transport.conf.set_default("executor_thread_pool_size", _MOST_CALLS)
         self._server = oslo_messaging.get_rpc_server(
             transport,
             oslo_messaging.Target(topic=topic, server=server),

@@ -21,6 +21,7 @@ from immutables import Map
 from mistral_lite.expressions.base import LayeredContext
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.lang.specs import WorkflowSpec
+from mistral_lite.workflow.library import Rules
 from mistral_lite.workflow.model import ActionExecution, TaskExecution, WorkflowExecution
 from mistral_lite.workflow.snapshot import Snapshot
 
@@ -74,14 +75,14 @@ def leaf_paths(name: str, value: JsonValue) -> Iterable[str]:
         yield from leaf_paths(f"{name}.{key}", child)
 
 
-def publish(branch: Branch, published: JsonObject, *, merge: bool) -> Branch:
-    """Return ``branch`` with ``published`` laid over it, counters raised; ``merge`` deep-merges values."""
+def publish(branch: Branch, published: JsonObject, rules: Rules) -> Branch:
+    """Return ``branch`` with ``published`` laid over it, counters raised."""
     if not published:
         return branch
     values, versions = branch.values.mutate(), branch.versions.mutate()
     for name, value in published.items():
-        values[name] = deep_merge(values.get(name), value) if merge else value
-        for path in leaf_paths(name, value):
+        values[name] = deep_merge(values.get(name), value) if rules.merge_published else value
+        for path in leaf_paths(name, value) if rules.version_contexts else ():
             versions[path] = versions.get(path, 0) + 1
     return Branch(values.finish(), versions.finish())
 
@@ -162,9 +163,7 @@ def outbound(snapshot: Snapshot, task: TaskExecution) -> Branch:
         if missing:
             stack.extend(missing)
             continue
-        branch = publish(
-            inbound(snapshot, current), current.published, merge=snapshot.library.rules.merge_published
-        )
+        branch = publish(inbound(snapshot, current), current.published, snapshot.library.rules)
         snapshot.memory["outbound", current.id] = (current, branch)
         stack.pop()
     branch_or_none = snapshot.memory["outbound", task.id][1]

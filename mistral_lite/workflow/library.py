@@ -20,7 +20,8 @@ class Rules:
     """Settings that change decisions.
 
     ``field_size_limit_kb`` bounds inputs, outputs and published values (negative: no limit).
-    ``merge_published`` deep-merges published variables instead of replacing them.
+    ``merge_published`` deep-merges published variables instead of replacing them. ``version_contexts``: count
+    publishes, so that at a join the later change wins; without, the branch that ended last wins.
     ``callback_base_url`` is the absolute URL of the API; ``callback_is_relative`` gives third parties the
     relative path that the reference gives.
     """

@@ -132,8 +132,8 @@ def _rst(results: Results, options: argparse.Namespace) -> str:
     facts = machine()
     return "\n".join(
         [
-            f"Measured {facts['date']} on {facts['machine']}, Python {facts['python']}; "
-            f"{options.rounds} rounds of {options.seconds:g} s a measurement, medians.",
+            f"Measured {facts['date']} on {facts['machine']}, Python {facts['python']}.",
+            f"{options.rounds} rounds of {options.seconds:g} s a measurement; medians.",
             "",
             rst_table(results.header(), results.rows()),
             "",

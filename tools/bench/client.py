@@ -54,12 +54,13 @@ class Client:
         assert isinstance(execution_id, str)
         return execution_id
 
-    def wait(self, execution_id: str, *, deadline_s: float = 600.0, pause_s: float | None = None) -> Any:
-        """Return an execution once it is SUCCESS, looking every ``pause_s`` (None: ever less often).
+    def wait(self, execution_id: str, *, first_look_s: float = 0.0, deadline_s: float = 600.0) -> Any:
+        """Return an execution once it is SUCCESS, looking at it from ``first_look_s`` on, ever less often.
 
         Raises ``BenchError`` if it ends otherwise, or not within ``deadline_s``.
         """
         began = time.perf_counter()
+        time.sleep(first_look_s)
         while True:
             execution = self.request("GET", f"executions/{execution_id}")
             waited = time.perf_counter() - began
@@ -67,8 +68,7 @@ class Client:
                 break
             if waited > deadline_s:
                 raise BenchError(f"Execution {execution_id} is not finished after {deadline_s:g} s.")
-            growing = min(max(waited * _PAUSE_SHARE, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
-            time.sleep(growing if pause_s is None else pause_s)
+            time.sleep(min(max(waited * _PAUSE_SHARE, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
         if execution["state"] != "SUCCESS":
             info = str(execution.get("state_info"))[:500]
             raise BenchError(f"Execution {execution_id} ended in {execution['state']}: {info}")
@@ -77,7 +77,7 @@ class Client:
     def action_ids(self, execution_id: str) -> list[str]:
         """Return the ids of the action executions of all tasks of an execution."""
         tasks = self.request("GET", f"executions/{execution_id}/tasks")["tasks"]
-        found = []
+        found: list[str] = []
         for task in tasks:
             actions = self.request("GET", f"tasks/{task['id']}/action_executions")["action_executions"]
             found.extend(action["id"] for action in actions)
