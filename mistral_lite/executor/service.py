@@ -58,7 +58,7 @@ class ExecutorSettings:
     threads: int = 64
     targets: tuple[str, ...] = ()
     heartbeat_s: float = 10.0
-    poll_wait_s: float = 5.0
+    poll_wait_s: float = 2.0
     backoff_min_s: float = 0.1
     backoff_max_s: float = 5.0
 

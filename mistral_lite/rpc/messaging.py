@@ -34,8 +34,9 @@ from mistral_lite.rpc.protocol import ExchangeReply, ExchangeRequest  # noqa: E4
 
 LOG = logging.getLogger(__name__)
 
-# How long an answer may take beyond the time that a call asked to be parked.
-_PATIENCE_S = 10.0
+# How long an answer may take beyond the time that a call asked to be parked. An engine that died takes the calls
+# parked with it along, and so long does an executor not know.
+_PATIENCE_S = 5.0
 _RING_PAUSE_S = 1.0
 # Each idle executor parks one call, which holds one thread of an engine's server.
 _MOST_CALLS = 512
@@ -107,7 +108,13 @@ class RemoteEngine:
     """An executor's way to whichever engine takes the call (``EngineGateway``)."""
 
     def __init__(self, transport: oslo_messaging.Transport, topic: str) -> None:
-        self._client = oslo_messaging.get_rpc_client(transport, oslo_messaging.Target(topic=topic), retry=0)
+        self._client = oslo_messaging.get_rpc_client(
+            transport,
+            oslo_messaging.Target(topic=topic),
+            retry=0,
+            # Before the first engine there is no queue: then a call fails at once instead of being waited for.
+            transport_options=oslo_messaging.TransportOptions(at_least_once=True),
+        )
 
     def exchange(self, request: ExchangeRequest) -> ExchangeReply:
         """Make one call. Raises ``UnavailableError`` if no answer comes, for whatever reason."""

@@ -154,13 +154,26 @@ def fire_timer(step: Step, timer: Timer) -> None:
     if task.is_finished:
         return
     if timer.kind == TimerKind.TIMEOUT:
-        step.cancel_timers(task.id)
-        text = f"Task timed out [timeout(s)={task.runtime.get('timeout')}]."
-        step.order(CompleteTask(task_id=task.id, state=State.ERROR, info=text))
+        _time_out(step, task)
     elif step.workflow_of(task).state != State.RUNNING:
         step.change_task(task.id, runtime={**task.runtime, "held": str(timer.kind)})
     else:
         go_on(step, task, timer.kind)
+
+
+def _time_out(step: Step, task: TaskExecution) -> None:
+    """End a task that took too long, and with it the actions that it still waits for.
+
+    Their results can mean nothing any more: an executor's is refused as too old, a third party is told so.
+    Nested workflows go on by themselves.
+    """
+    text = f"Task timed out [timeout(s)={task.runtime.get('timeout')}]."
+    step.cancel_timers(task.id)
+    for child in step.snapshot.children_of(task.id):
+        if isinstance(child, ActionExecution) and not child.is_finished:
+            step.snapshot.remove_pending(child.id)
+            step.set_action_state(child.id, State.ERROR, result=text)
+    step.order(CompleteTask(task_id=task.id, state=State.ERROR, info=text))
 
 
 def go_on(step: Step, task: TaskExecution, kind: TimerKind) -> None:

@@ -87,7 +87,7 @@ def _whole(deployment: Deployment) -> Iterator[Deployment]:
     deployment.restore()
     yield deployment
     # Shown only if the test failed.
-    print(deployment.said())
+    sys.stdout.write(deployment.said())
 
 
 @pytest.fixture(params=KINDS)
