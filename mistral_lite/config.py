@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from oslo_config import cfg
 from oslo_log import log as oslo_log
 
-from mistral_lite.config_options import COMPATIBILITY, OPTIONS, TRANSPORT_URL, list_opts
+from mistral_lite.config_options import BUS_OPTIONS, COMPATIBILITY, OPTIONS, list_opts
 from mistral_lite.errors import InputError
 
 __all__ = ["OptionValues", "Settings", "list_opts", "load"]
@@ -69,7 +69,11 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:
-    """``[api]``. ``public_endpoint`` is always set: an absolute URL without a slash at its end."""
+    """``[api]`` and what else the API obeys.
+
+    ``public_endpoint`` is always set: an absolute URL without a slash at its end. ``rpc_response_timeout_s``
+    is that of ``[DEFAULT]``, ``trust_proxy_headers`` is ``[oslo_middleware] enable_proxy_headers_parsing``.
+    """
 
     host: str
     port: int
@@ -81,14 +85,16 @@ class ApiSettings:
     enable_info_endpoint: bool
     info_json_file_path: str
     healthcheck_enabled: bool
+    max_body_bytes: int
+    rpc_response_timeout_s: int
+    trust_proxy_headers: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSettings:
-    """``[pecan] auth_enable`` and ``[DEFAULT] auth_type``."""
+    """``[pecan] auth_enable``."""
 
     enabled: bool
-    auth_type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +107,6 @@ class EngineSettings:
     merge_strategy: MergeStrategy
     action_lease_s: int
     context_versioning_enabled: bool
-    hash_version_keys: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,6 @@ class ExecutorSettings:
     """``[executor]``. ``host`` is the name that the ``target`` of a task may address."""
 
     host: str
-    topic: str
     max_concurrent_actions: int
 
 
@@ -149,34 +153,6 @@ class ExpressionOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeartbeatSettings:
-    """``[action_heartbeat]``. Zero switches the check concerned off."""
-
-    check_interval_s: int
-    max_missed_heartbeats: int
-    first_heartbeat_timeout_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CronTriggerSettings:
-    """``[cron_trigger]``."""
-
-    enabled: bool
-    execution_interval_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpirationSettings:
-    """``[execution_expiration_policy]``. ``evaluation_interval_s`` None: nothing is ever removed."""
-
-    evaluation_interval_s: int | None
-    older_than_s: int | None
-    max_finished_executions: int
-    batch_size: int
-    ignored_states: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings of one process.
 
@@ -194,9 +170,6 @@ class Settings:
     executor: ExecutorSettings
     http: HttpSettings
     expressions: ExpressionOptions
-    heartbeat: HeartbeatSettings
-    cron_trigger: CronTriggerSettings
-    expiration: ExpirationSettings
 
     def __repr__(self) -> str:
         return f"Settings(config_files={self.config_files!r})"
@@ -218,7 +191,7 @@ def load(
         _replace_values(conf.set_default, defaults or {})
         _replace_values(conf.set_override, overrides or {})
         _check_values(conf)
-        return _settings(conf, tuple(config_files), _transport_url(config_files))
+        return _settings(conf, tuple(config_files), _bus_options(config_files))
     except cfg.ConfigFilesNotFoundError as error:
         raise InputError(f"Configuration file not found: {', '.join(error.config_files)}.") from error
     except cfg.ConfigFilesPermissionDeniedError as error:
@@ -267,37 +240,40 @@ def _replace_values(setter: Callable[..., None], values: OptionValues) -> None:
 def _check_values(conf: cfg.ConfigOpts) -> None:
     """Read every value once, because oslo.config converts on reading and does not name the group."""
     for group, options in OPTIONS.items():
-        for option in options:
-            try:
-                conf.get(option.dest) if group == "DEFAULT" else conf[group][option.dest]
-            except (cfg.ConfigFileValueError, ValueError) as error:
-                reason = str(error).rpartition(" is not valid: ")[2]
-                raise InputError(
-                    f"Configuration option [{group}] {option.name} is not valid: {reason}."
-                ) from error
+        _check_group(conf, group, options)
 
 
-def _transport_url(config_files: Sequence[str]) -> str | None:
-    """Read ``transport_url`` apart: oslo.messaging registers it on ``conf`` itself and allows no second one."""
-    probe = cfg.ConfigOpts()
-    probe.register_opt(TRANSPORT_URL)
-    probe(args=[], project=PROJECT, default_config_files=list(config_files), default_config_dirs=[])
-    url: str | None = probe.transport_url
-    return url or None
+def _check_group(conf: cfg.ConfigOpts, group: str, options: Sequence[cfg.Opt]) -> None:
+    for option in options:
+        try:
+            conf.get(option.dest) if group == "DEFAULT" else conf[group][option.dest]
+        except (cfg.ConfigFileValueError, ValueError) as error:
+            reason = str(error).rpartition(" is not valid: ")[2]
+            raise InputError(
+                f"Configuration option [{group}] {option.name} is not valid: {reason}."
+            ) from error
 
 
-def _settings(conf: cfg.ConfigOpts, config_files: tuple[str, ...], transport_url: str | None) -> Settings:
+def _bus_options(config_files: Sequence[str]) -> cfg.ConfigOpts:
+    """Read apart what oslo.messaging registers on ``conf`` itself."""
+    conf = cfg.ConfigOpts()
+    conf.register_opts(BUS_OPTIONS)
+    conf(args=[], project=PROJECT, default_config_files=list(config_files), default_config_dirs=[])
+    _check_group(conf, "DEFAULT", BUS_OPTIONS)
+    return conf
+
+
+def _settings(conf: cfg.ConfigOpts, config_files: tuple[str, ...], bus: cfg.ConfigOpts) -> Settings:
     return Settings(
         conf=conf,
         config_files=config_files,
-        transport_url=transport_url,
+        transport_url=bus.transport_url or None,
         database=_database(conf),
-        api=_api(conf),
-        auth=AuthSettings(enabled=conf.pecan.auth_enable, auth_type=conf.auth_type),
+        api=_api(conf, bus),
+        auth=AuthSettings(enabled=conf.pecan.auth_enable),
         engine=_engine(conf),
         executor=ExecutorSettings(
             host=conf.executor.host,
-            topic=conf.executor.topic,
             max_concurrent_actions=conf.executor.max_concurrent_actions,
         ),
         http=HttpSettings(
@@ -307,16 +283,6 @@ def _settings(conf: cfg.ConfigOpts, config_files: tuple[str, ...], transport_url
             max_response_size_bytes=conf.action_std_http.max_response_size_bytes,
         ),
         expressions=_expressions(conf),
-        heartbeat=HeartbeatSettings(
-            check_interval_s=conf.action_heartbeat.check_interval,
-            max_missed_heartbeats=conf.action_heartbeat.max_missed_heartbeats,
-            first_heartbeat_timeout_s=conf.action_heartbeat.first_heartbeat_timeout,
-        ),
-        cron_trigger=CronTriggerSettings(
-            enabled=conf.cron_trigger.enabled,
-            execution_interval_s=conf.cron_trigger.execution_interval,
-        ),
-        expiration=_expiration(conf),
     )
 
 
@@ -332,7 +298,7 @@ def _database(conf: cfg.ConfigOpts) -> DatabaseSettings:
     return DatabaseSettings(connection=connection, max_pool_size=conf.database.max_pool_size)
 
 
-def _api(conf: cfg.ConfigOpts) -> ApiSettings:
+def _api(conf: cfg.ConfigOpts, bus: cfg.ConfigOpts) -> ApiSettings:
     group = conf.api
     if group.enable_ssl_api:
         # Ignoring the wish would serve plain HTTP to an operator who believes in TLS.
@@ -350,6 +316,9 @@ def _api(conf: cfg.ConfigOpts) -> ApiSettings:
         enable_info_endpoint=group.enable_info_endpoint,
         info_json_file_path=group.info_json_file_path,
         healthcheck_enabled=conf.healthcheck.enabled,
+        max_body_bytes=group.max_request_body_size_kb * 1024,
+        rpc_response_timeout_s=bus.rpc_response_timeout,
+        trust_proxy_headers=conf.oslo_middleware.enable_proxy_headers_parsing,
     )
 
 
@@ -375,7 +344,6 @@ def _engine(conf: cfg.ConfigOpts) -> EngineSettings:
         merge_strategy=MergeStrategy(group.merge_strategy),
         action_lease_s=group.action_lease_time,
         context_versioning_enabled=conf.context_versioning.enabled,
-        hash_version_keys=conf.context_versioning.hash_version_keys,
     )
 
 
@@ -399,18 +367,3 @@ def _expressions(conf: cfg.ConfigOpts) -> ExpressionOptions:
             allow_delegates=yaql.allow_delegates,
         ),
     )
-
-
-def _expiration(conf: cfg.ConfigOpts) -> ExpirationSettings:
-    group = conf.execution_expiration_policy
-    return ExpirationSettings(
-        evaluation_interval_s=_minutes(group.evaluation_interval),
-        older_than_s=_minutes(group.older_than),
-        max_finished_executions=group.max_finished_executions,
-        batch_size=group.batch_size,
-        ignored_states=tuple(group.ignored_states),
-    )
-
-
-def _minutes(value: int | None) -> int | None:
-    return None if value is None else value * 60

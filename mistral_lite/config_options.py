@@ -12,13 +12,22 @@ from collections.abc import Mapping, Sequence
 from oslo_config import cfg, types
 
 NO_EFFECT = "Accepted for compatibility; no effect."
+NO_EFFECT_YET = "Accepted for compatibility; has no effect yet."
 
-# oslo.messaging registers this option itself; it is declared here only for the sample file.
-TRANSPORT_URL = cfg.StrOpt(
-    "transport_url",
-    secret=True,
-    help="Message bus that joins the api, engine and executor processes, for example "
-    "rabbit://user:password@host:5672/. The all-in-one service needs none.",
+# oslo.messaging registers these itself and allows no second registration, so they are read apart.
+BUS_OPTIONS = (
+    cfg.StrOpt(
+        "transport_url",
+        secret=True,
+        help="Message bus that joins the api, engine and executor processes, for example "
+        "rabbit://user:password@host:5672/. The all-in-one service needs none.",
+    ),
+    cfg.IntOpt(
+        "rpc_response_timeout",
+        default=60,
+        min=1,
+        help="Seconds that the API waits for the result of an action that is run without being saved.",
+    ),
 )
 
 _API = (
@@ -58,6 +67,12 @@ _API = (
     ),
     cfg.BoolOpt("enable_info_endpoint", default=False, help="Whether GET /info answers."),
     cfg.StrOpt("info_json_file_path", default="info.json", help="The JSON file that GET /info answers with."),
+    cfg.IntOpt(
+        "max_request_body_size_kb",
+        default=16 * 1024,
+        min=1,
+        help="Largest body of a request, in KiB. A larger one is answered with 413.",
+    ),
     cfg.BoolOpt(
         "enable_ssl_api",
         default=False,
@@ -103,7 +118,6 @@ _EXECUTOR = (
     cfg.HostAddressOpt(
         "host", default="0.0.0.0", help="Name of this executor; the 'target' of a task may address it."
     ),
-    cfg.StrOpt("topic", default="mistral_executor", help="Message topic of the executors."),
     cfg.IntOpt(
         "max_concurrent_actions", default=64, min=1, help="Actions that one executor process runs at a time."
     ),
@@ -170,59 +184,36 @@ _YAQL = (
     cfg.BoolOpt("allow_delegates", default=False, help="Whether a result may be called like a function."),
 )
 
+# What Mistral does and this service does not do yet.
 _ACTION_HEARTBEAT = (
     cfg.IntOpt(
         "check_interval",
         default=20,
         min=0,
-        help="Seconds between two looks for actions without an executor. 0: never look.",
+        help=f"{NO_EFFECT_YET} See action_lease_time of [engine]: an action whose executor is gone is noticed "
+        "by its lease.",
     ),
-    cfg.IntOpt(
-        "max_missed_heartbeats",
-        default=15,
-        min=0,
-        help="Reports that an executor may miss before its actions fail. 0: no limit.",
-    ),
-    cfg.IntOpt(
-        "first_heartbeat_timeout",
-        default=3600,
-        min=0,
-        help="Seconds that an action may wait for an executor to take it.",
-    ),
+    cfg.IntOpt("max_missed_heartbeats", default=15, min=0, help=NO_EFFECT_YET),
+    cfg.IntOpt("first_heartbeat_timeout", default=3600, min=0, help=NO_EFFECT_YET),
+    cfg.IntOpt("batch_size", default=10, help=f"{NO_EFFECT} Leases are checked in one query."),
 )
 
 _CRON_TRIGGER = (
-    cfg.BoolOpt("enabled", default=True, help="Whether cron triggers fire."),
-    cfg.IntOpt("execution_interval", default=1, min=1, help="Seconds between two looks for due triggers."),
+    cfg.BoolOpt("enabled", default=True, help=f"{NO_EFFECT_YET} There are no cron triggers."),
+    cfg.IntOpt("execution_interval", default=1, min=1, help=NO_EFFECT_YET),
+    cfg.BoolOpt("run_in_api", default=True, help=NO_EFFECT_YET),
 )
 
 _EXECUTION_EXPIRATION_POLICY = (
-    cfg.IntOpt(
-        "evaluation_interval",
-        help="Minutes between two removals of old executions. Unset: nothing is removed.",
-    ),
-    cfg.IntOpt("older_than", help="Age in minutes from which a finished execution is removed."),
-    cfg.IntOpt(
-        "max_finished_executions",
-        default=0,
-        min=0,
-        help="Finished executions to keep; older ones are removed. 0: no limit.",
-    ),
-    cfg.IntOpt("batch_size", default=0, min=0, help="Executions removed at a time. 0: all at once."),
+    cfg.IntOpt("evaluation_interval", help=f"{NO_EFFECT_YET} Old executions are not removed."),
+    cfg.IntOpt("older_than", help=NO_EFFECT_YET),
+    cfg.IntOpt("max_finished_executions", default=0, min=0, help=NO_EFFECT_YET),
+    cfg.IntOpt("batch_size", default=0, min=0, help=NO_EFFECT_YET),
     cfg.ListOpt(
         "ignored_states",
         item_type=types.String(choices=["SUCCESS", "ERROR", "CANCELLED"]),
         default=[],
-        help="Finished states that are never removed.",
-    ),
-)
-
-_CONTEXT_VERSIONING = (
-    cfg.BoolOpt(
-        "enabled", default=True, help="Whether published variables carry a version that joins compare."
-    ),
-    cfg.BoolOpt(
-        "hash_version_keys", default=True, help="Whether the names of versions are stored as hashes."
+        help=NO_EFFECT_YET,
     ),
 )
 
@@ -232,7 +223,7 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
             "auth_type",
             default="keystone",
             choices=[("keystone", "tokens of OpenStack Identity")],
-            help="Who vouches for a caller when [pecan] auth_enable is true.",
+            help="Who will vouch for callers once [pecan] auth_enable may be true. Other values are refused.",
         ),
     ),
     "database": _DATABASE,
@@ -241,7 +232,8 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
         cfg.BoolOpt(
             "auth_enable",
             default=True,
-            help="Whether callers must prove who they are. 'mistral-lite serve' defaults to false.",
+            help="Whether callers must prove who they are. Must be set to false for now: authentication is not "
+            "there yet, and an API that is asked for it does not start. 'mistral-lite serve' defaults to false.",
         ),
     ),
     "engine": _ENGINE,
@@ -249,12 +241,20 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     "action_std_http": _ACTION_STD_HTTP,
     "expressions": _EXPRESSIONS,
     "yaql": _YAQL,
-    "action_heartbeat": _ACTION_HEARTBEAT,
-    "cron_trigger": _CRON_TRIGGER,
-    "execution_expiration_policy": _EXECUTION_EXPIRATION_POLICY,
-    "context_versioning": _CONTEXT_VERSIONING,
-    # oslo.middleware registers no ``enabled``; Mistral adds it, and so do we.
+    "context_versioning": (
+        cfg.BoolOpt(
+            "enabled", default=True, help="Whether published variables carry a version that joins compare."
+        ),
+    ),
     "healthcheck": (cfg.BoolOpt("enabled", default=True, help="Whether GET /healthcheck answers."),),
+    "oslo_middleware": (
+        cfg.BoolOpt(
+            "enable_proxy_headers_parsing",
+            default=False,
+            help="Whether links in answers are built from X-Forwarded-Proto, -Host and -Prefix. Only behind a "
+            "proxy that sets them.",
+        ),
+    ),
 }
 
 COMPATIBILITY: Mapping[str, Sequence[cfg.Opt]] = {
@@ -294,13 +294,20 @@ COMPATIBILITY: Mapping[str, Sequence[cfg.Opt]] = {
     "executor": (
         cfg.StrOpt("type", default="remote", help=f"{NO_EFFECT} The command decides: serve, or executor."),
         cfg.StrOpt("version", default="1.0", help=NO_EFFECT),
+        cfg.StrOpt(
+            "topic", default="mistral_executor", help=f"{NO_EFFECT} Executors fetch their work from engines."
+        ),
     ),
-    "cron_trigger": (
-        cfg.BoolOpt("run_in_api", default=True, help=f"{NO_EFFECT} The engine fires triggers."),
+    "context_versioning": (
+        cfg.BoolOpt(
+            "hash_version_keys",
+            default=True,
+            help=f"{NO_EFFECT_YET} The names of versions are never stored as hashes.",
+        ),
     ),
-    "action_heartbeat": (
-        cfg.IntOpt("batch_size", default=10, help=f"{NO_EFFECT} Leases are checked in one query."),
-    ),
+    "cron_trigger": _CRON_TRIGGER,
+    "action_heartbeat": _ACTION_HEARTBEAT,
+    "execution_expiration_policy": _EXECUTION_EXPIRATION_POLICY,
     "scheduler": (
         cfg.FloatOpt("fixed_delay", default=1, help=NO_EFFECT),
         cfg.FloatOpt("random_delay", default=0, help=NO_EFFECT),
@@ -314,7 +321,7 @@ COMPATIBILITY: Mapping[str, Sequence[cfg.Opt]] = {
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return all options by group, for oslo-config-generator (entry point ``oslo.config.opts``)."""
-    groups: dict[str, list[cfg.Opt]] = {"DEFAULT": [TRANSPORT_URL]}
+    groups: dict[str, list[cfg.Opt]] = {"DEFAULT": list(BUS_OPTIONS)}
     for table in (OPTIONS, COMPATIBILITY):
         for group, options in table.items():
             groups.setdefault(group, []).extend(options)

@@ -34,7 +34,7 @@ def _section(machine: Machine) -> str:
     table = ALLOWED[machine]
     # Rows and columns in the order in which State declares them.
     states = [state for state in State if state in table or any(state in after for after in table.values())]
-    rows = [["from \\\\ to", *(_cell(state) for state in states)]]
+    rows = [["from → to", *(_cell(state) for state in states)]]
     for before in states:
         marks = ["yes" if after in table.get(before, ()) else "" for after in states]
         rows.append([_cell(before), *marks])

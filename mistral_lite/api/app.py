@@ -19,7 +19,7 @@ from mistral_lite.api import context as identity
 from mistral_lite.api.body import JSON_TYPES, read_body
 from mistral_lite.api.errors import INTERNAL_ERROR, error_response, fault_response
 from mistral_lite.api.parameters import convert
-from mistral_lite.api.root import Root
+from mistral_lite.api.root import Health, Root
 from mistral_lite.api.routing import Call, FoundRoute, PlainRequest, RootController, Router
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.v2.action_executions import ActionExecutions
@@ -45,9 +45,11 @@ def build_app(services: ApiServices) -> WsgiApp:
     """Return the API over ``services`` as a WSGI application."""
     executions = Executions(services)
     action_executions = ActionExecutions(services)
+    health = [("healthcheck", Health(services))] if services.settings.is_healthcheck_enabled else []
     router = Router(
         [
             ("", Root(services)),
+            *health,
             ("v2/workflows", Workflows(services)),
             ("v2/workbooks", Workbooks(services)),
             ("v2/actions", Actions(services)),

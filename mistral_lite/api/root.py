@@ -15,10 +15,9 @@ from mistral_lite.jsontext import JsonValue
 
 
 class Root:
-    """``/``, ``/v2/``, ``/healthcheck`` and ``/info``. (``/v2`` is redirected before routing.)"""
+    """``/``, ``/v2/`` and ``/info``. (``/v2`` is redirected before routing.)"""
 
     def __init__(self, services: ApiServices) -> None:
-        self._database = services.database
         self._info_path = services.settings.info_path
 
     @route("GET")
@@ -32,16 +31,6 @@ class Root:
         """Return where version 2 is."""
         return {"uri": f"{call.base_url}/v2"}
 
-    @route("GET", "healthcheck")
-    def check_health(self, call: Call) -> JsonValue:
-        """Answer 200 if requests can be served, which takes a database, else 503."""
-        try:
-            with self._database.read() as connection:
-                connection.exec_driver_sql("SELECT 1")
-        except UnavailableError as error:
-            return fault_response(503, error.message)
-        return webob.Response("OK", content_type="text/plain", charset="utf-8")
-
     @upload_route("GET", "info")
     def get_info(self, call: Call) -> JsonValue:
         """Return the JSON that the operator put into the info file."""
@@ -51,3 +40,20 @@ class Root:
             return json.loads(Path(self._info_path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError("The info file cannot be read or is not JSON.") from error
+
+
+class Health:
+    """``/healthcheck``, which an operator may switch off."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._database = services.database
+
+    @route("GET")
+    def check_health(self, call: Call) -> JsonValue:
+        """Answer 200 if requests can be served, which takes a database, else 503."""
+        try:
+            with self._database.read() as connection:
+                connection.exec_driver_sql("SELECT 1")
+        except UnavailableError as error:
+            return fault_response(503, error.message)
+        return webob.Response("OK", content_type="text/plain", charset="utf-8")

@@ -25,16 +25,18 @@ class ApiSettings:
     """Settings of the API; times are seconds.
 
     ``max_limit`` bounds pages. ``info_path``: the file that ``/info`` shows, None to switch it off.
-    ``start_wait_s``, ``change_wait_s`` and ``callback_wait_s`` bound how long an answer waits for the engine
-    to apply what is already durable. ``rpc_response_timeout_s`` bounds a synchronous action run.
-    ``field_size_limit_kb`` bounds inputs, parameters and results (negative: unlimited), ``max_body_bytes``
-    whole request bodies. ``trust_proxy_headers``: build links from X-Forwarded-Proto, -Host and -Prefix.
+    ``is_healthcheck_enabled``: whether ``/healthcheck`` exists. ``start_wait_s``, ``change_wait_s`` and
+    ``callback_wait_s`` bound how long an answer waits for the engine to apply what is already durable.
+    ``rpc_response_timeout_s`` bounds a synchronous action run. ``field_size_limit_kb`` bounds inputs,
+    parameters and results (negative: unlimited), ``max_body_bytes`` whole request bodies.
+    ``trust_proxy_headers``: build links from X-Forwarded-Proto, -Host and -Prefix.
     """
 
     max_limit: int = 1000
     allow_action_execution_deletion: bool = False
     validation_mode: ValidationMode = ValidationMode.MANDATORY
     info_path: str | None = None
+    is_healthcheck_enabled: bool = True
     start_wait_s: float = 2.0
     change_wait_s: float = 5.0
     callback_wait_s: float = 1.0

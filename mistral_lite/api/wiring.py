@@ -20,6 +20,10 @@ def make_services(settings: config.Settings, database: Database, doorbell: Doorb
             allow_action_execution_deletion=settings.api.allow_action_execution_deletion,
             validation_mode=ValidationMode(settings.api.validation_mode),
             info_path=settings.api.info_json_file_path if settings.api.enable_info_endpoint else None,
+            is_healthcheck_enabled=settings.api.healthcheck_enabled,
+            rpc_response_timeout_s=settings.api.rpc_response_timeout_s,
             field_size_limit_kb=parts.field_size_limit_kb(settings),
+            max_body_bytes=settings.api.max_body_bytes,
+            trust_proxy_headers=settings.api.trust_proxy_headers,
         ),
     )

@@ -10,7 +10,7 @@ from mistral_lite.api.wsgi import make_doorbell
 from mistral_lite.cli import wiring
 from mistral_lite.cli.lifecycle import DRAIN_S, start_api, until_stopped
 from mistral_lite.executor.service import Executor
-from mistral_lite.rpc.messaging import EngineServer, RemoteEngine, get_transport
+from mistral_lite.rpc.messaging import EngineServer, RemoteDoorbell, RemoteEngine, get_transport
 
 
 def run_api(settings: config.Settings) -> None:
@@ -29,12 +29,15 @@ def run_engine(settings: config.Settings) -> None:
     """Decide what happens next in workflows until told to stop."""
     database = parts.make_database(settings)
     registry, evaluator = parts.make_registry(settings), parts.make_evaluator(settings)
-    engine = wiring.make_engine(settings, database, registry, evaluator)
     transport = get_transport(settings.conf, parts.bus_url(settings))
+    peers = RemoteDoorbell(transport, parts.engine_topic(settings))
+    engine = wiring.make_engine(settings, database, registry, evaluator, peers.offer)
     name = f"{settings.engine.host}.{os.getpid()}"
     server = EngineServer(transport, parts.engine_topic(settings), name, engine)
     with until_stopped("engine") as stack:
         stack.callback(database.dispose)
+        peers.start()
+        stack.callback(peers.stop)
         stack.callback(server.stop)
         engine.start()
         # Before the server: it waits for the calls under way, which the engine sends home.

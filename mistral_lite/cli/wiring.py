@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mistral_lite import config
 from mistral_lite.actions.registry import ActionRegistry
 from mistral_lite.db.transaction import Database
@@ -14,9 +16,13 @@ from mistral_lite.workflow.library import Library, Rules
 
 
 def make_engine(
-    settings: config.Settings, database: Database, registry: ActionRegistry, evaluator: Evaluator
+    settings: config.Settings,
+    database: Database,
+    registry: ActionRegistry,
+    evaluator: Evaluator,
+    offer: Callable[[], None] | None = None,
 ) -> Engine:
-    """Return an engine over ``database``."""
+    """Return an engine over ``database``; ``offer`` tells other engines of work that it cannot hand out."""
     rules = Rules(
         field_size_limit_kb=field_size_limit_kb(settings),
         merge_published=settings.engine.merge_strategy == config.MergeStrategy.MERGE,
@@ -26,7 +32,7 @@ def make_engine(
     )
     library = Library(evaluator=evaluator, find_python_action=registry.find, rules=rules)
     turn = TurnSettings(lease_s=settings.engine.action_lease_s)
-    return Engine(database, library, EngineSettings(turn=turn))
+    return Engine(database, library, EngineSettings(turn=turn), offer)
 
 
 def make_executor_settings(settings: config.Settings) -> ExecutorSettings:

@@ -46,6 +46,12 @@ class Batch:
 
     tickets: list[Ticket] = field(default_factory=list)
     root_ids: set[str] = field(default_factory=set)
+    has_offer: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing arrived."""
+        return not (self.tickets or self.root_ids or self.has_offer)
 
 
 class Mailbox:
@@ -70,6 +76,12 @@ class Mailbox:
             self._batch.root_ids.update(root_ids)
             self._condition.notify()
 
+    def notice_work(self) -> None:
+        """Say that actions are queued which no executor has."""
+        with self._condition:
+            self._batch.has_offer = True
+            self._condition.notify()
+
     def close(self) -> None:
         """Take nothing more, and wake the loop."""
         with self._condition:
@@ -89,7 +101,7 @@ class Mailbox:
     def take(self, timeout_s: float) -> Batch:
         """Return what arrived, waiting up to ``timeout_s`` for something to arrive."""
         with self._condition:
-            if not self._batch.tickets and not self._batch.root_ids and not self._is_closed:
+            if self._batch.is_empty and not self._is_closed:
                 self._condition.wait(timeout_s)
             batch, self._batch = self._batch, Batch()
             return batch

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from heapq import heappop, heappush
@@ -62,7 +62,15 @@ class EngineSettings:
 class Engine:
     """An engine process's one thread, and the calls that others make on it."""
 
-    def __init__(self, database: Database, library: Library, settings: EngineSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        library: Library,
+        settings: EngineSettings,
+        offer: Callable[[], None] | None = None,
+    ) -> None:
+        """``offer`` tells other engines that actions are queued which no executor parked here takes."""
+        self._offer = offer
         self._database = database
         self._library = library
         self._settings = settings
@@ -101,11 +109,16 @@ class Engine:
         """Look at the inboxes of these trees soon."""
         self._mailbox.ring(root_execution_ids)
 
+    def notice_work(self) -> None:
+        """Look for queued actions that no executor has."""
+        self._mailbox.notice_work()
+
     # -- the loop ----------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while not self._mailbox.is_closed:
             batch = self._mailbox.take(self._wait_s())
+            self._may_have_waiting = self._may_have_waiting or batch.has_offer
             agenda = self._agenda(batch.root_ids, batch.tickets)
             try:
                 self._take_turn(agenda)
@@ -193,6 +206,8 @@ class Engine:
         for ticket, reply in outcome.replies.items():
             ticket.answer(reply)
         self._park([ticket for ticket in agenda.tickets if ticket not in outcome.replies], outcome)
+        if outcome.is_work_left and self._offer is not None and not self._parked:
+            self._offer()
         if monotonic() >= self._next_housekeeping:
             self._next_housekeeping = monotonic() + self._settings.housekeeping_s
             keep_house(self._database, self._clock.now())

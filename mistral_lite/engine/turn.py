@@ -63,7 +63,8 @@ class Outcome:
     ``replies``: by ticket, for those that are to be answered now. ``skipped_root_ids``, ``skipped_timers``:
     work on trees that another engine held.
     ``unreported``: calls of which some reports are still to be taken, for the same reason. ``new_timers``: set in this turn. ``may_have_waiting``: attempts
-    were left in the queue. ``event_count``: decisions made.
+    may be in the queue. ``is_work_left``: some that this turn queued found no executor here.
+    ``event_count``: decisions made.
     """
 
     replies: dict[Ticket, ExchangeReply] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Outcome:
     unreported: set[Ticket] = field(default_factory=set)
     new_timers: list[Timer] = field(default_factory=list)
     may_have_waiting: bool = False
+    is_work_left: bool = False
     event_count: int = 0
 
 
@@ -318,6 +320,7 @@ class Turn:
                 claimed = self._claim(ticket, room, lease_until)
                 given[ticket].extend(claimed)
                 may_have_waiting = len(claimed) == room
+        self._outcome.is_work_left = bool(fresh)
         self._outcome.may_have_waiting = may_have_waiting or bool(fresh) or bool(self._deleted)
         for ticket, actions in given.items():
             self._reply(ticket, actions, lease_until)

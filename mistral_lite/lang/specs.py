@@ -146,14 +146,18 @@ class WorkflowSpec:
 
     @cached_property
     def targets(self) -> Mapping[str, tuple[str, ...]]:
-        """Task name → names of the tasks (not commands) that any of its clauses leads to, each once."""
+        """Task name → names of the tasks that any of its clauses names, each once.
+
+        A task that is called like a command counts, although a transition to that name means the command:
+        such a task does not start by itself either.
+        """
         return {
             name: tuple(
                 dict.fromkeys(
                     transition.target
                     for clause in Clause
                     for transition in task.transitions(clause)
-                    if transition.target not in COMMANDS and transition.target in self.tasks
+                    if transition.target in self.tasks
                 )
             )
             for name, task in self.tasks.items()

@@ -54,6 +54,9 @@ class EngineCalls(Protocol):
     def ring(self, root_execution_ids: Sequence[str]) -> None:
         """Look at these trees soon."""
 
+    def notice_work(self) -> None:
+        """Look for queued actions that no executor has."""
+
 
 def get_transport(conf: cfg.ConfigOpts, url: str) -> oslo_messaging.Transport:
     """Return the transport that ``[DEFAULT] transport_url`` names."""
@@ -103,6 +106,10 @@ class _Endpoint:
         """See ``Doorbell.ring``."""
         self._engine.ring(root_execution_ids)
 
+    def notice_work(self, _context: JsonObject) -> None:
+        """See ``EngineCalls.notice_work``."""
+        self._engine.notice_work()
+
 
 class RemoteEngine:
     """An executor's way to whichever engine takes the call (``EngineGateway``)."""
@@ -131,13 +138,15 @@ class RemoteEngine:
 class RemoteDoorbell:
     """Rings engines over the bus, from a thread of its own: a bus that is away delays nobody.
 
-    Bells that come while one is being sent go out together with the next message.
+    Bells that come while one is being sent go out together with the next message. Engines use it as well:
+    actions that one has queued may be wanted by executors that are parked at another (``offer``).
     """
 
     def __init__(self, transport: oslo_messaging.Transport, topic: str) -> None:
         self._client = oslo_messaging.get_rpc_client(transport, oslo_messaging.Target(topic=topic), retry=0)
         self._condition = threading.Condition()
         self._waiting: set[str] = set()
+        self._has_offer = False
         self._is_closed = False
         self._is_away = False
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
@@ -159,18 +168,28 @@ class RemoteDoorbell:
             self._waiting.update(root_execution_ids)
             self._condition.notify()
 
+    def offer(self) -> None:
+        """Tell every engine that actions are queued which no executor has."""
+        with self._condition:
+            self._has_offer = True
+            self._condition.notify()
+
     def _run(self) -> None:
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: self._waiting or self._is_closed)
-                if not self._waiting:
+                self._condition.wait_for(lambda: self._waiting or self._has_offer or self._is_closed)
+                if not self._waiting and not self._has_offer:
                     return
                 root_ids, self._waiting = sorted(self._waiting), set()
-            self._send(root_ids)
+                has_offer, self._has_offer = self._has_offer, False
+            self._send(root_ids, has_offer)
 
-    def _send(self, root_ids: list[str]) -> None:
+    def _send(self, root_ids: list[str], has_offer: bool) -> None:
         try:
-            self._client.cast({}, "ring", root_execution_ids=root_ids)
+            if root_ids:
+                self._client.cast({}, "ring", root_execution_ids=root_ids)
+            if has_offer:
+                self._client.prepare(fanout=True).cast({}, "notice_work")
             self._is_away = False
         except (*_AWAY, MistralLiteError) as error:
             # Not kept: the sweep finds these trees without it.

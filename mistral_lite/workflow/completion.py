@@ -12,7 +12,7 @@ from mistral_lite.workflow.commands import ReportChild
 from mistral_lite.workflow.model import ActionExecution, TaskExecution, WorkflowExecution
 from mistral_lite.workflow.starting import check_size
 from mistral_lite.workflow.states import State
-from mistral_lite.workflow.step import STATE_INFO_LIMIT, Step, info_text
+from mistral_lite.workflow.step import STATE_INFO_LIMIT, Step, result_text
 
 
 def check(step: Step, workflow_id: str) -> None:
@@ -166,5 +166,5 @@ def _child_label(child: ActionExecution | WorkflowExecution) -> str:
 
 def _child_text(child: ActionExecution | WorkflowExecution) -> str | None:
     if isinstance(child, ActionExecution):
-        return info_text(child.result)
-    return info_text(child.output.get("result"))
+        return result_text(child.result)
+    return result_text(child.output.get("result"))

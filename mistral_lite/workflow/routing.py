@@ -20,7 +20,7 @@ from mistral_lite.workflow.commands import (
 )
 from mistral_lite.workflow.model import TaskExecution, Trigger, WorkflowExecution
 from mistral_lite.workflow.states import State
-from mistral_lite.workflow.step import Step, info_text
+from mistral_lite.workflow.step import Step, message_text
 
 _COMMAND_STATES = {
     "noop": None,
@@ -93,7 +93,7 @@ def _command(step: Step, task: TaskExecution, clause: Clause, transition: Transi
         return GoTo(name=transition.target, triggers=(Trigger(task_id=task.id, event=str(clause)),))
     message = transition.parameters.get("msg")
     if message is not None:
-        message = info_text(step.evaluate_for_task(message, task, step.outbound(task)))
+        message = message_text(step.evaluate_for_task(message, task, step.outbound(task)))
     return SetState(state=_COMMAND_STATES[transition.target], message=message)
 
 

@@ -7,13 +7,14 @@ depends on the decision so far.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mistral_lite.ids import derived_id
-from mistral_lite.jsontext import JsonObject, JsonValue, dump
+from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.lang.specs import TaskSpec, WorkflowSpec
 from mistral_lite.workflow import data_flow
 from mistral_lite.workflow.commands import Order
@@ -207,13 +208,19 @@ def shortened(info: str | None) -> str | None:
     return info[:STATE_INFO_LIMIT] if info is not None else None
 
 
-def info_text(value: JsonValue) -> str | None:
-    """Return the state info that a result or a message gives: mappings as JSON, nothing for falsy ones."""
-    if value is None:
+def result_text(result: JsonValue) -> str | None:
+    """Return the state info that the result of a failed child gives; nothing for a falsy one."""
+    return str(result) if result else None
+
+
+def message_text(message: JsonValue) -> str | None:
+    """Return the state info that the message of a command gives: mappings as JSON, nothing for an empty text."""
+    if message is None:
         return None
-    if isinstance(value, dict):
-        return dump(value)
-    return str(value) or None
+    if isinstance(message, dict):
+        # The spaced form is what people see in state_info; the compact one of jsontext is for storage.
+        return json.dumps(message, default=str)
+    return str(message) or None
 
 
 def merged_environment(params: JsonObject, environment: JsonObject) -> JsonObject:

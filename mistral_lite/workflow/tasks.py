@@ -17,7 +17,7 @@ from mistral_lite.workflow.policies import after, before
 from mistral_lite.workflow.policies.values import evaluate
 from mistral_lite.workflow.starting import check_size
 from mistral_lite.workflow.states import State
-from mistral_lite.workflow.step import Step, info_text
+from mistral_lite.workflow.step import Step, result_text
 
 
 def run(step: Step, task: TaskExecution, *, with_policies: bool) -> None:
@@ -68,7 +68,7 @@ def take_child_result(step: Step, order: ReportChild) -> None:
         return
     if isinstance(child, ActionExecution):
         step.change_action(child.id, accepted=True)
-        info = None if child.state == State.SUCCESS else info_text(child.result)
+        info = None if child.state == State.SUCCESS else result_text(child.result)
     else:
         step.change_workflow(child.id, accepted=True)
         info = _nested_info(child.id, child.state, child.state_info)

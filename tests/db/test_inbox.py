@@ -13,6 +13,9 @@ from mistral_lite.errors import ConflictError, NotFoundError
 from mistral_lite.workflow.decision import Change
 from mistral_lite.workflow.states import State
 
+# SQLite has one writer at a time.
+several_writers = pytest.mark.parametrize("backend", ["postgresql", "mariadb"], indirect=True)
+
 
 @pytest.fixture
 def running(database, rows):
@@ -148,10 +151,9 @@ def test_of_results_delivered_at_once_exactly_one_is_stored(database, running, d
     )
 
 
+@several_writers
 def test_a_result_waits_for_a_decision_that_ends_the_action(database, running, deliver, pool):
     # The row of the action is the lock: a time-out that commits first makes the callback a conflict.
-    if database.is_sqlite:
-        pytest.skip("SQLite has one writer at a time")
     with database.write() as connection:
         connection.execute(
             sa.update(tables.action_executions)
@@ -204,9 +206,8 @@ def test_an_entry_is_consumed_once_it_is_deleted(database, rows, append):
         assert not inbox.is_consumed(connection, kept)
 
 
+@several_writers
 def test_a_request_to_run_an_action_is_claimed_by_one(database, rows, append):
-    if database.is_sqlite:
-        pytest.skip("SQLite has one writer at a time")
     append(rows.ident(1), kind=inbox.RUN_ACTION)
     append(rows.ident(2), kind="pause")
     wanted = [rows.ident(1), rows.ident(2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from oslo_config import cfg, generator, types
 
 from mistral_lite.config import Settings, load
-from mistral_lite.config_options import COMPATIBILITY, NO_EFFECT, OPTIONS
+from mistral_lite.config_options import BUS_OPTIONS, COMPATIBILITY, NO_EFFECT, NO_EFFECT_YET, OPTIONS
 from mistral_lite.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +67,7 @@ def load_text(folder: Path, text: str) -> Settings:
     return load([str(path)])
 
 
-@pytest.mark.parametrize(("group", "option"), cases(OPTIONS))
+@pytest.mark.parametrize(("group", "option"), [*cases(OPTIONS), *cases({"DEFAULT": BUS_OPTIONS})])
 def test_every_option_changes_the_settings(tmp_path: Path, group: str, option: cfg.Opt) -> None:
     extra = "convert_input_data = false\n" if option.name == "convert_output_data" else ""
     with_option = load_text(tmp_path, f"[{group}]\n{extra}{option.name} = {other_value(option)}\n")
@@ -80,7 +81,28 @@ def test_an_option_of_mistral_without_effect_is_accepted_and_says_so(
 ) -> None:
     settings = load_text(tmp_path, f"[{group}]\n{option.name} = {other_value(option)}\n")
     assert comparable(settings) == comparable(load())
-    assert option.help.startswith(NO_EFFECT)
+    assert option.help.startswith((NO_EFFECT, NO_EFFECT_YET))
+
+
+def test_every_setting_is_read_by_the_code_that_wires_the_parts() -> None:
+    package = ROOT / "mistral_lite"
+    readers = [package / "parts.py", *package.glob("api/w*.py"), *package.glob("cli/*.py")]
+    attributes = {
+        node.attr
+        for path in readers
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    assert leaf_names(load()) - attributes == set()
+
+
+def leaf_names(settings: object) -> set[str]:
+    assert dataclasses.is_dataclass(settings)
+    names: set[str] = set()
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        names |= leaf_names(value) if dataclasses.is_dataclass(value) else {field.name}
+    return names
 
 
 @pytest.mark.parametrize(
@@ -95,6 +117,7 @@ def test_an_option_of_mistral_without_effect_is_accepted_and_says_so(
         ("[database]\nconnection = oracle://u:hidden@h/d", r"\[database\] connection must begin with"),
         ("[yaql]\nconvert_output_data = false", r"\[yaql\] convert_output_data = false needs"),
         ("auth_type = keycloak-oidc", r"\[DEFAULT\] auth_type is not valid"),
+        ("rpc_response_timeout = 0", r"\[DEFAULT\] rpc_response_timeout is not valid"),
         ("debug = perhaps", r"\[DEFAULT\] debug: Invalid Boolean value"),
         ("transport_url = rabbit://u:hidden@h\n[api", "is not an INI file"),
     ],
