@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 
 from mistral_lite import config, parts
 from mistral_lite.api.wiring import make_services
@@ -32,8 +31,8 @@ def run_engine(settings: config.Settings) -> None:
     transport = get_transport(settings.conf, parts.bus_url(settings))
     peers = RemoteDoorbell(transport, parts.engine_topic(settings))
     engine = wiring.make_engine(settings, database, registry, evaluator, peers.offer)
-    name = f"{settings.engine.host}.{os.getpid()}"
-    server = EngineServer(transport, parts.engine_topic(settings), name, engine)
+    # Engines may share a name: nobody calls one by it. A name of each process would leave a queue of each behind.
+    server = EngineServer(transport, parts.engine_topic(settings), settings.engine.host, engine)
     with until_stopped("engine") as stack:
         stack.callback(database.dispose)
         peers.start()

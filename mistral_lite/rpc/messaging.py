@@ -42,7 +42,7 @@ _RING_PAUSE_S = 1.0
 _MOST_CALLS = 512
 
 # Foreign errors of a bus that is away; oslo.messaging lets those of its driver through.
-_AWAY = (MessagingException, OSError)
+_AWAY = (MessagingException, oslo_messaging.MessageUndeliverable, OSError)
 
 
 class EngineCalls(Protocol):

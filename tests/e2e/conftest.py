@@ -109,6 +109,12 @@ def impatient(request: pytest.FixtureRequest, _shared: MakeDeployment) -> Iterat
 
 
 @pytest.fixture
+def impatient_apart(_shared: MakeDeployment) -> Iterator[Deployment]:
+    """The deployment of three processes, with short leases."""
+    yield from _whole(_shared(ThreeProcesses.kind, SHORT_LEASES))
+
+
+@pytest.fixture
 def make_web_service() -> Iterator[MakeWebService]:
     """Make web services that end with the test."""
     made: list[WebService] = []

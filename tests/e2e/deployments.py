@@ -112,7 +112,6 @@ class Deployment(ABC):
         self.folder = folder
         self.port = free_port()
         self.processes: dict[str, Process] = {}
-        self.ended: list[Process] = []
         self.config_file = folder / "service.conf"
         self.config_file.write_text(f"{self._config()}\n{options}\n")
 
@@ -172,9 +171,7 @@ class Deployment(ABC):
         assert process.wait() == -signal.SIGKILL, process.said()
 
     def _forget(self, role: str) -> Process:
-        process = self.processes.pop(role)
-        self.ended.append(process)
-        return process
+        return self.processes.pop(role)
 
     def restore(self) -> None:
         """Bring the deployment back to one process of each role."""
@@ -346,9 +343,8 @@ class ThreeProcesses(Deployment):
 
     def _delete_queues(self) -> None:
         topic = f"mistral_lite.{self.name}"
-        names = [topic, *(f"{topic}.0.0.0.0.{process.pid}" for process in self.ended)]
         with kombu.Connection(self._rabbitmq.replace("rabbit://", "amqp://", 1)) as connection:
-            for name in names:
+            for name in (topic, f"{topic}.0.0.0.0"):
                 connection.default_channel.queue_delete(name)
 
 
