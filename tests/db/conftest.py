@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,13 +52,6 @@ def now() -> datetime:
 def library() -> Library:
     """A library that nothing is asked of."""
     return Library(evaluator=Evaluator(ExpressionSettings()), find_python_action=lambda name: None)
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    """Threads for what happens at once."""
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        yield pool
 
 
 def ident(number: int) -> str:
@@ -123,7 +115,9 @@ class Rows:
     def pending(self, number: int, root: int | None = None, **values: Any) -> PendingAction:
         """Return an attempt of an action."""
         given = {"attempt": 1, "target": None, "available_at": NOW, "request": {"name": "std.noop"}, **values}
-        return PendingAction(action_id=ident(number), root_id=ident(number if root is None else root), **given)
+        return PendingAction(
+            action_id=ident(number), root_id=ident(number if root is None else root), **given
+        )
 
     def changes(self, *rows: Any, versions: Mapping[str, int] | None = None) -> trees.Changes:
         """Return the changes that insert rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import chain
 from threading import Barrier
 
 import pytest
@@ -56,7 +57,11 @@ def test_those_that_wait_longest_are_claimed_first_and_once(database, rows, clai
 )
 def test_a_target_is_for_those_who_bear_its_name(database, rows, claim, targets, expected):
     rows.store(
-        database, rows.pending(1), rows.pending(2, target="a"), rows.pending(3, target="b"), rows.pending(4, target="c")
+        database,
+        rows.pending(1),
+        rows.pending(2, target="a"),
+        rows.pending(3, target="b"),
+        rows.pending(4, target="c"),
     )
 
     with database.write() as connection:
@@ -103,7 +108,7 @@ def test_no_attempt_is_claimed_twice(database, rows, claim, pool):
 
     taken = list(pool.map(take_part, range(4)))
 
-    assert sorted(sum(taken, [])) == list(range(1, 61))
+    assert sorted(chain.from_iterable(taken)) == list(range(1, 61))
     with database.read() as connection:
         for part in range(4):
             held = action_queue.list_claimed(connection, [f"c{part}"])

@@ -123,9 +123,7 @@ action_executions = st.builds(
     description=maybe(texts),
     updated_at=maybe(times),
 )
-timers = st.builds(
-    Timer, id=ids, root_id=ids, kind=st.sampled_from(TimerKind), subject_id=ids, due_at=times
-)
+timers = st.builds(Timer, id=ids, root_id=ids, kind=st.sampled_from(TimerKind), subject_id=ids, due_at=times)
 pending_actions = st.builds(
     PendingAction,
     action_id=ids,

@@ -134,9 +134,7 @@ def test_a_new_attempt_has_no_lease_unless_it_is_given_one(database, rows, now):
     first, second = rows.pending(1), rows.pending(2)
     changes = rows.changes(first, second)
     changes.leases[second.action_id] = trees.Lease("executor", "call", now)
-    again = trees.Changes(
-        pending={second.action_id: Change(before=second, after=replace(second, attempt=2))}
-    )
+    again = trees.Changes(pending={second.action_id: Change(before=second, after=replace(second, attempt=2))})
 
     def leases(connection):
         columns = tables.action_queue.c["attempt", "executor_id", "claim_id", "lease_until"]
