@@ -2,8 +2,8 @@
 
 ``load`` reads the files with a private ``ConfigOpts``; the global one is never touched, and after ``load``
 nobody asks an option by name except the oslo libraries that register options of their own (they get
-``Settings.conf``). Only ``cli/`` and ``api/wsgi.py`` read this module; every other part is handed the
-dataclass that it needs. The options themselves are declared in ``config_options.py``.
+``Settings.conf``). Only ``cli/``, ``parts``, ``log_setup`` and the wiring of ``api/`` read this module; every
+other part is handed the dataclass that it needs. The options themselves are declared in ``config_options.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What may be logged, and under which names; the back end is attached in ``cli/logs.py``.
+"""What may be logged, and under which names; the back end is attached in ``log_setup.py``.
 
 A record is one short constant message plus fields. ``Event`` and ``Fields`` list all names there are, so
 that the type checker refuses a field that nobody declared. Inputs, outputs, contexts, headers and tokens

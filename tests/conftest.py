@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -142,3 +143,10 @@ def count_statements() -> Callable[[Database], AbstractContextManager[list[str]]
             sa.event.remove(database.engine, "before_cursor_execute", note)
 
     return count_statements
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads for what happens at once."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        yield pool

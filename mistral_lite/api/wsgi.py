@@ -1,21 +1,29 @@
 """The API for a WSGI server of the operator's choice: ``mistral_lite.api.wsgi:application``.
 
 ``MISTRAL_LITE_CONFIG_FILE`` names the configuration file (several: separated by colons). The application is
-built with its first request, so that a server may fork after it has loaded this module.
+built with its first request, so that a server may fork after it has loaded this module. Until the
+configuration is usable, requests are answered with 503 and the log says what to mend.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
 
-from mistral_lite import config, parts
+from mistral_lite import config, log, log_setup, parts
 from mistral_lite.api.app import Environ, WsgiApp, build_app
+from mistral_lite.api.errors import error_response
 from mistral_lite.api.wiring import make_services
+from mistral_lite.errors import MistralLiteError, UnavailableError
 from mistral_lite.rpc.messaging import RemoteDoorbell, get_transport
 
+LOG = logging.getLogger(__name__)
+
 CONFIG_FILE = "MISTRAL_LITE_CONFIG_FILE"
+
+_NOT_READY = UnavailableError("The service is not configured. The log of the service says more.")
 
 
 def make_doorbell(settings: config.Settings) -> RemoteDoorbell:
@@ -33,7 +41,16 @@ class Application:
 
     def __call__(self, environ: Environ, start_response: Callable[..., object]) -> Iterable[bytes]:
         """Answer one request."""
-        return self._built()(environ, start_response)
+        try:
+            app = self._built()
+        except MistralLiteError as error:
+            # Not for the caller: it speaks of the operator's files.
+            log.write(
+                LOG, logging.ERROR, log.Event.SERVICE_FAILED, "The API cannot be built", reason=str(error)
+            )
+            answer: Iterable[bytes] = error_response(_NOT_READY)(environ, start_response)
+            return answer
+        return app(environ, start_response)
 
     def _built(self) -> WsgiApp:
         with self._lock:
@@ -46,9 +63,11 @@ def _build() -> WsgiApp:
     files = [path for path in os.environ.get(CONFIG_FILE, "").split(os.pathsep) if path]
     settings = config.load(files)
     parts.require_no_authentication(settings)
+    log_setup.setup(settings)
+    database = parts.make_database(settings)
     doorbell = make_doorbell(settings)
     doorbell.start()
-    return build_app(make_services(settings, parts.make_database(settings), doorbell))
+    return build_app(make_services(settings, database, doorbell))
 
 
 application = Application()

@@ -17,8 +17,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mistral_lite import __version__
-from mistral_lite.cli import db, logs
+from mistral_lite import __version__, log_setup
+from mistral_lite.cli import db
 from mistral_lite.config import OptionValues, Settings, load
 from mistral_lite.errors import ConflictError, InputError, MistralLiteError
 
@@ -130,11 +130,11 @@ def _serve(arguments: argparse.Namespace) -> None:
         },
         overrides=overrides,
     )
-    logs.setup(settings)
+    log_setup.setup(settings)
     _make_state_dir(arguments.state_dir)
     _require_free_port(settings, "--port")
     db.upgrade(_connection(settings))
-    logs.reread_levels_on_sighup(settings)
+    log_setup.reread_levels_on_sighup(settings)
     _say_what_next(settings)
     serve.run_serve(settings)
 
@@ -159,8 +159,8 @@ def _executor(arguments: argparse.Namespace) -> None:
     # Without a look at the database: an executor has none.
     settings = load(arguments.config_file)
     _require_bus(settings)
-    logs.setup(settings)
-    logs.reread_levels_on_sighup(settings)
+    log_setup.setup(settings)
+    log_setup.reread_levels_on_sighup(settings)
     roles.run_executor(settings)
 
 
@@ -168,9 +168,9 @@ def _role_settings(arguments: argparse.Namespace) -> Settings:
     settings = load(arguments.config_file)
     connection = _connection(settings)
     _require_bus(settings)
-    logs.setup(settings)
+    log_setup.setup(settings)
     db.require_current(connection)
-    logs.reread_levels_on_sighup(settings)
+    log_setup.reread_levels_on_sighup(settings)
     return settings
 
 
@@ -191,7 +191,7 @@ def _db_current(arguments: argparse.Namespace) -> None:
 
 def _db_connection(arguments: argparse.Namespace) -> str:
     settings = load(arguments.config_file, defaults=_default_database(arguments.state_dir))
-    logs.setup(settings)
+    log_setup.setup(settings)
     connection = _connection(settings)
     if connection == _default_database(arguments.state_dir)["database", "connection"]:
         _make_state_dir(arguments.state_dir)

@@ -50,7 +50,6 @@ PROXIED = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "w.example.org", "X
     [
         ("", "/healthcheck", 200),
         ("[healthcheck]\nenabled = false\n", "/healthcheck", 404),
-        ("", "/v2/workflows?limit=1001", 200),
         ("", "/info", 400),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mistral_lite.cli import logs
+from mistral_lite import log_setup
 from mistral_lite.config import load
 
 
@@ -39,5 +39,5 @@ def test_levels_are_read_again(tmp_path: Path, text: str, done: bool, root: int,
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("some.part").setLevel(logging.CRITICAL)
     path.write_text(f"[DEFAULT]\n{text}\n")
-    assert logs.reread_levels(settings) is done
+    assert log_setup.reread_levels(settings) is done
     assert (logging.getLogger().level, logging.getLogger("some.part").level) == (root, part)
