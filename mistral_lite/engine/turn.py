@@ -228,7 +228,7 @@ class Turn:
         if entry.kind == translate.DELETE:
             self._delete(root_id, entry.subject_id)
             return
-        self._decide(self._snapshots[root_id], translate.event_from_entry(entry))
+        self._decide(self._snapshots[root_id], entry)
 
     def _delete(self, root_id: str, workflow_id: str) -> None:
         # What was decided before in this turn must not be written after the rows are gone.
@@ -238,24 +238,17 @@ class Turn:
         self._cache.drop(root_id)
         self._deleted.add(root_id)
 
-    def _decide(self, snapshot: Snapshot, event: events.Event) -> None:
+    def _decide(self, snapshot: Snapshot, cause: events.Event | inbox.Entry) -> None:
         self._outcome.event_count += 1
         # Strictly increasing, so that the order of decisions can be told from the times of rows.
         self._now += timedelta(microseconds=1)
+        kind = cause.kind if isinstance(cause, inbox.Entry) else type(cause).__name__
         try:
+            event = translate.event_from_entry(cause) if isinstance(cause, inbox.Entry) else cause
             decision = self._decided(snapshot, event)
         except Exception:  # noqa: BLE001 - a bug; it must fail its own execution, never the batch
-            log.write(
-                LOG,
-                logging.ERROR,
-                log.Event.DECISION_FAILED,
-                "Deciding an event failed",
-                exc_info=True,
-                root_execution_id=snapshot.root_id,
-                kind=type(event).__name__,
-            )
-            failed = events.DecisionFailed(workflow_execution_id=snapshot.root_id, message=_BUG)
-            decision = self._decided(snapshot, failed)
+            _log_failure(snapshot, kind)
+            decision = self._decided_after_failure(snapshot)
         if decision.ignored:
             log.write(
                 LOG,
@@ -263,12 +256,20 @@ class Turn:
                 log.Event.EVENT_IGNORED,
                 "An event changed nothing",
                 root_execution_id=snapshot.root_id,
-                kind=type(event).__name__,
+                kind=kind,
                 reason=decision.ignored,
             )
         apply(snapshot, decision)
         self._changes.add(snapshot.root_id, decision)
         self._outcome.new_timers.extend(c.after for c in decision.timers.values() if c.after is not None)
+
+    def _decided_after_failure(self, snapshot: Snapshot) -> Decision:
+        failed = events.DecisionFailed(message=_BUG)
+        try:
+            return self._decided(snapshot, failed)
+        except Exception:  # noqa: BLE001 - even the end of this execution has a bug; the others go on
+            _log_failure(snapshot, type(failed).__name__)
+            return Decision(version=snapshot.version, ignored="not even the failure could be decided")
 
     def _decided(self, snapshot: Snapshot, event: events.Event) -> Decision:
         for _ in range(_MOST_LOOKUPS):
@@ -313,15 +314,20 @@ class Turn:
         tickets = [ticket for ticket in agenda.tickets if ticket not in self._outcome.unreported]
         given: dict[Ticket, list[PendingAction]] = {ticket: [] for ticket in tickets}
         fresh = self._lease_fresh(given, fresh, lease_until)
-        may_have_waiting = agenda.may_have_waiting
+        # Who bears the same names finds the same actions; what is left may be for somebody else.
+        exhausted: set[tuple[str, ...]] = set()
         for ticket in tickets:
             room = ticket.request.capacity - len(given[ticket])
-            if room > 0 and may_have_waiting:
+            if room > 0 and agenda.may_have_waiting and ticket.request.targets not in exhausted:
                 claimed = self._claim(ticket, room, lease_until)
                 given[ticket].extend(claimed)
-                may_have_waiting = len(claimed) == room
+                if len(claimed) < room:
+                    exhausted.add(ticket.request.targets)
+        is_left = agenda.may_have_waiting and (
+            not exhausted or action_queue.has_waiting(self._connection, self._now)
+        )
         self._outcome.is_work_left = bool(fresh)
-        self._outcome.may_have_waiting = may_have_waiting or bool(fresh) or bool(self._deleted)
+        self._outcome.may_have_waiting = is_left or bool(fresh) or bool(self._deleted)
         for ticket, actions in given.items():
             self._reply(ticket, actions, lease_until)
 
@@ -389,3 +395,15 @@ class Turn:
             lease_s=self._settings.lease_s,
             **pending.request,
         )
+
+
+def _log_failure(snapshot: Snapshot, kind: str) -> None:
+    log.write(
+        LOG,
+        logging.ERROR,
+        log.Event.DECISION_FAILED,
+        "Deciding an event failed",
+        exc_info=True,
+        root_execution_id=snapshot.root_id,
+        kind=kind,
+    )

@@ -90,6 +90,17 @@ def cancel(step: Step, workflow_id: str, message: str | None) -> None:
     _end(step, workflow_id, State.CANCELLED, message, {"result": message})
 
 
+def break_off(step: Step, message: str) -> None:
+    """End the root execution with ERROR without evaluating or looking at anything: the last resort."""
+    root = step.snapshot.workflows.get(step.snapshot.root_id)
+    if root is not None and not root.is_finished:
+        _end(step, root.id, State.ERROR, message, {"result": message})
+    action = step.snapshot.actions.get(step.snapshot.root_id)
+    if action is not None and not action.is_finished:
+        step.snapshot.remove_pending(action.id)
+        step.set_action_state(action.id, State.ERROR, result=message)
+
+
 def stop(step: Step, workflow_id: str, state: State, message: str | None) -> str | None:
     """End a workflow execution at an operator's request; return why not, if it cannot be."""
     before = step.snapshot.workflows[workflow_id].state

@@ -92,6 +92,8 @@ def _handle(step: Step, event: Event) -> str | None:
         case WorkflowStarted():
             if step.snapshot.tasks_of(event.workflow_execution_id):
                 return "the execution has started already"
+            # The API inserted the row; nobody has been told of it yet.
+            step.notify_of_workflow(step.snapshot.workflows[event.workflow_execution_id], None)
             step.order(StartWorkflow(workflow_id=event.workflow_execution_id))
             return None
         case ActionRequested():
@@ -109,8 +111,11 @@ def _handle(step: Step, event: Event) -> str | None:
                 return "the timer was cancelled"
             tasks.fire_timer(step, timer)
             return None
-        case PauseRequested() | ResumeRequested() | StopRequested() | EnvironmentUpdated() | DecisionFailed():
+        case PauseRequested() | ResumeRequested() | StopRequested() | EnvironmentUpdated():
             return _handle_workflow(step, event)
+        case DecisionFailed():
+            completion.break_off(step, event.message)
+            return None
         case RerunRequested() | SkipRequested():
             return _handle_task(step, event)
         case _:
@@ -158,7 +163,7 @@ def _handle_action(
 
 def _handle_workflow(
     step: Step,
-    event: PauseRequested | ResumeRequested | StopRequested | EnvironmentUpdated | DecisionFailed,
+    event: PauseRequested | ResumeRequested | StopRequested | EnvironmentUpdated,
 ) -> str | None:
     workflow = step.snapshot.workflows.get(event.workflow_execution_id)
     if workflow is None:
@@ -176,8 +181,6 @@ def _handle_workflow(
             return completion.stop(step, workflow.id, event.state, event.message)
         case EnvironmentUpdated():
             resuming.update_environment(step, event.environment)
-        case DecisionFailed():
-            return completion.stop(step, workflow.id, State.ERROR, event.message)
     return None
 
 

@@ -145,9 +145,8 @@ class ActionResumeRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionFailed:
-    """Deciding an earlier event raised an unexpected error: the execution fails with ``message``."""
+    """Deciding an earlier event raised an unexpected error: the root execution fails with ``message``."""
 
-    workflow_execution_id: str
     message: str
 
 
