@@ -8,6 +8,7 @@ other part is handed the dataclass that it needs. The options themselves are dec
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import socket
@@ -21,6 +22,8 @@ from oslo_log import log as oslo_log
 
 from mistral_lite.config_options import BUS_OPTIONS, COMPATIBILITY, OPTIONS, list_opts
 from mistral_lite.errors import InputError
+from mistral_lite.jsontext import JsonObject
+from mistral_lite.jsontext import load as load_json
 
 __all__ = ["OptionValues", "Settings", "list_opts", "load"]
 
@@ -118,6 +121,25 @@ class ExecutorSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CronTriggerSettings:
+    """``[cron_trigger]``."""
+
+    enabled: bool
+    execution_interval_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpirationSettings:
+    """``[execution_expiration_policy]``. An interval or an age of None and a number of 0 mean: not asked for."""
+
+    evaluation_interval_s: int | None
+    older_than_s: int | None
+    max_finished_executions: int
+    batch_size: int
+    ignored_states: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
     """``[action_std_http]``. ``allowed_hosts`` empty: any host; timeout and size 0: none."""
 
@@ -157,7 +179,8 @@ class Settings:
     """All settings of one process.
 
     ``conf`` is for oslo libraries, which register and read their own options on it. ``transport_url`` is a
-    secret; None if no message bus is configured.
+    secret; None if no message bus is configured. ``notify``: publishers that hear of every execution; their
+    headers may hold secrets. ``event_definitions_file``: a path; the file need not be there.
     """
 
     conf: cfg.ConfigOpts
@@ -168,6 +191,10 @@ class Settings:
     auth: AuthSettings
     engine: EngineSettings
     executor: ExecutorSettings
+    cron_trigger: CronTriggerSettings
+    notify: tuple[JsonObject, ...]
+    event_definitions_file: str
+    expiration: ExpirationSettings
     http: HttpSettings
     expressions: ExpressionOptions
 
@@ -276,6 +303,13 @@ def _settings(conf: cfg.ConfigOpts, config_files: tuple[str, ...], bus: cfg.Conf
             host=conf.executor.host,
             max_concurrent_actions=conf.executor.max_concurrent_actions,
         ),
+        cron_trigger=CronTriggerSettings(
+            enabled=conf.cron_trigger.enabled,
+            execution_interval_s=conf.cron_trigger.execution_interval,
+        ),
+        expiration=_expiration(conf),
+        notify=_publishers(conf.notifier.notify),
+        event_definitions_file=conf.event_engine.event_definitions_cfg_file,
         http=HttpSettings(
             allowed_hosts=tuple(conf.action_std_http.allowed_hosts),
             denied_cidrs=tuple(conf.action_std_http.denied_cidrs),
@@ -344,6 +378,32 @@ def _engine(conf: cfg.ConfigOpts) -> EngineSettings:
         merge_strategy=MergeStrategy(group.merge_strategy),
         action_lease_s=group.action_lease_time,
         context_versioning_enabled=conf.context_versioning.enabled,
+    )
+
+
+def _publishers(text: str) -> tuple[JsonObject, ...]:
+    """Return the publishers of ``[notifier] notify``, which Mistral reads as a Python expression."""
+    try:
+        found = load_json(text)
+    except ValueError:
+        try:
+            found = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            found = None
+    if not isinstance(found, list) or not all(isinstance(each, dict) and "type" in each for each in found):
+        # Not repeated in the text: headers may hold secrets.
+        raise InputError("[notifier] notify must be a list of mappings, each with a type.")
+    return tuple(found)
+
+
+def _expiration(conf: cfg.ConfigOpts) -> ExpirationSettings:
+    group = conf.execution_expiration_policy
+    return ExpirationSettings(
+        evaluation_interval_s=group.evaluation_interval * 60 if group.evaluation_interval else None,
+        older_than_s=group.older_than * 60 if group.older_than else None,
+        max_finished_executions=group.max_finished_executions,
+        batch_size=group.batch_size,
+        ignored_states=tuple(group.ignored_states),
     )
 
 

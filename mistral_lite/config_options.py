@@ -184,6 +184,46 @@ _YAQL = (
     cfg.BoolOpt("allow_delegates", default=False, help="Whether a result may be called like a function."),
 )
 
+_CRON_TRIGGER = (
+    cfg.BoolOpt("enabled", default=True, help="Whether engines start workflows for cron triggers."),
+    cfg.IntOpt(
+        "execution_interval", default=1, min=1, help="Seconds between looks for cron triggers that are due."
+    ),
+)
+
+_EXECUTION_EXPIRATION_POLICY = (
+    cfg.IntOpt(
+        "evaluation_interval",
+        min=0,
+        help="Minutes between removals of old executions. Unset or 0: nothing is removed. Also needs "
+        "older_than or max_finished_executions.",
+    ),
+    cfg.IntOpt(
+        "older_than",
+        min=0,
+        help="Minutes after which a finished execution is removed, counted from its last change. Unset or 0: "
+        "age does not count.",
+    ),
+    cfg.IntOpt(
+        "max_finished_executions",
+        default=0,
+        min=0,
+        help="Finished executions that are kept, the newest ones. 0: their number does not count.",
+    ),
+    cfg.IntOpt(
+        "batch_size",
+        default=0,
+        min=0,
+        help="Executions removed in one transaction. 0: as many as suits the database.",
+    ),
+    cfg.ListOpt(
+        "ignored_states",
+        item_type=types.String(choices=["SUCCESS", "ERROR", "CANCELLED"]),
+        default=[],
+        help="Executions in these states are never removed and do not count.",
+    ),
+)
+
 # What Mistral does and this service does not do yet.
 _ACTION_HEARTBEAT = (
     cfg.IntOpt(
@@ -198,22 +238,23 @@ _ACTION_HEARTBEAT = (
     cfg.IntOpt("batch_size", default=10, help=f"{NO_EFFECT} Leases are checked in one query."),
 )
 
-_CRON_TRIGGER = (
-    cfg.BoolOpt("enabled", default=True, help=f"{NO_EFFECT_YET} There are no cron triggers."),
-    cfg.IntOpt("execution_interval", default=1, min=1, help=NO_EFFECT_YET),
-    cfg.BoolOpt("run_in_api", default=True, help=NO_EFFECT_YET),
+_NOTIFIER = (
+    cfg.StrOpt(
+        "notify",
+        default="[]",
+        secret=True,
+        help="Publishers that hear of every execution that is started from now on, beside those that it names "
+        "itself: a list of mappings in JSON or as Python writes it, for example "
+        '[{"type": "webhook", "url": "https://host/path", "event_types": ["WORKFLOW_FAILED"]}].',
+    ),
 )
 
-_EXECUTION_EXPIRATION_POLICY = (
-    cfg.IntOpt("evaluation_interval", help=f"{NO_EFFECT_YET} Old executions are not removed."),
-    cfg.IntOpt("older_than", help=NO_EFFECT_YET),
-    cfg.IntOpt("max_finished_executions", default=0, min=0, help=NO_EFFECT_YET),
-    cfg.IntOpt("batch_size", default=0, min=0, help=NO_EFFECT_YET),
-    cfg.ListOpt(
-        "ignored_states",
-        item_type=types.String(choices=["SUCCESS", "ERROR", "CANCELLED"]),
-        default=[],
-        help=NO_EFFECT_YET,
+_EVENT_ENGINE = (
+    cfg.StrOpt(
+        "event_definitions_cfg_file",
+        default="/etc/mistral/event_definitions.yaml",
+        help="YAML file that says which properties of an event the workflows of event triggers are told. "
+        "Without the file, every event has the same few.",
     ),
 )
 
@@ -238,6 +279,8 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     ),
     "engine": _ENGINE,
     "executor": _EXECUTOR,
+    "cron_trigger": _CRON_TRIGGER,
+    "execution_expiration_policy": _EXECUTION_EXPIRATION_POLICY,
     "action_std_http": _ACTION_STD_HTTP,
     "expressions": _EXPRESSIONS,
     "yaql": _YAQL,
@@ -246,6 +289,8 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
             "enabled", default=True, help="Whether published variables carry a version that joins compare."
         ),
     ),
+    "notifier": _NOTIFIER,
+    "event_engine": _EVENT_ENGINE,
     "healthcheck": (cfg.BoolOpt("enabled", default=True, help="Whether GET /healthcheck answers."),),
     "oslo_middleware": (
         cfg.BoolOpt(
@@ -305,9 +350,20 @@ COMPATIBILITY: Mapping[str, Sequence[cfg.Opt]] = {
             help=f"{NO_EFFECT_YET} The names of versions are never stored as hashes.",
         ),
     ),
-    "cron_trigger": _CRON_TRIGGER,
+    "cron_trigger": (
+        cfg.BoolOpt("run_in_api", default=True, help=f"{NO_EFFECT} Engines fire cron triggers."),
+    ),
+    "notifier": (
+        cfg.StrOpt("type", default="remote", help=f"{NO_EFFECT} Engines deliver notifications."),
+        cfg.StrOpt("host", default="0.0.0.0", help=NO_EFFECT),
+        cfg.StrOpt("topic", default="mistral_notifier", help=NO_EFFECT),
+    ),
+    "event_engine": (
+        cfg.StrOpt("host", default="0.0.0.0", help=f"{NO_EFFECT} Engines listen for events."),
+        cfg.StrOpt("listener_pool_name", default="events", help=NO_EFFECT),
+        cfg.StrOpt("topic", default="mistral_event_engine", help=NO_EFFECT),
+    ),
     "action_heartbeat": _ACTION_HEARTBEAT,
-    "execution_expiration_policy": _EXECUTION_EXPIRATION_POLICY,
     "scheduler": (
         cfg.FloatOpt("fixed_delay", default=1, help=NO_EFFECT),
         cfg.FloatOpt("random_delay", default=0, help=NO_EFFECT),

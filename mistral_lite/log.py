@@ -41,6 +41,13 @@ class Event(StrEnum):
     BATCH_RETRIED = "batch.retried"
     SWEEP_FINISHED = "sweep.finished"
     TIMER_FIRED = "timer.fired"
+    CRON_TRIGGER_FIRED = "cron_trigger.fired"
+    CRON_TRIGGER_FAILED = "cron_trigger.failed"
+    EVENT_TRIGGER_FIRED = "event_trigger.fired"
+    EVENT_TRIGGER_FAILED = "event_trigger.failed"
+    EVENT_LISTENER_CHANGED = "event_listener.changed"
+    NOTIFICATION_DROPPED = "notification.dropped"
+    EXECUTIONS_EXPIRED = "executions.expired"
     DATABASE_UNAVAILABLE = "database.unavailable"
     BUS_UNAVAILABLE = "bus.unavailable"
     DOORBELL_FAILED = "doorbell.failed"
@@ -55,6 +62,10 @@ class Fields(TypedDict, total=False):
     task_execution_id: str
     action_execution_id: str
     root_execution_id: str
+    cron_trigger_id: str
+    event_trigger_id: str
+    exchange: str
+    topic: str
     workflow_name: str
     task_name: str
     action_name: str

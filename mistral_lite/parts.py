@@ -18,15 +18,19 @@ def make_database(settings: config.Settings) -> Database:
     return Database(connection, pool_size=settings.database.max_pool_size)
 
 
-def make_registry(settings: config.Settings) -> ActionRegistry:
-    """Return the installed actions."""
-    http = HttpSettings(
+def http_settings(settings: config.Settings) -> HttpSettings:
+    """Return the bounds of outgoing HTTP."""
+    return HttpSettings(
         allowed_hosts=settings.http.allowed_hosts,
         denied_cidrs=settings.http.denied_cidrs,
         default_timeout_s=settings.http.default_timeout_s,
         max_response_bytes=settings.http.max_response_size_bytes,
     )
-    return ActionRegistry.load(ActionSettings(http=http))
+
+
+def make_registry(settings: config.Settings) -> ActionRegistry:
+    """Return the installed actions."""
+    return ActionRegistry.load(ActionSettings(http=http_settings(settings)))
 
 
 def make_evaluator(settings: config.Settings) -> Evaluator:

@@ -24,7 +24,9 @@ from mistral_lite.api.routing import Call, FoundRoute, PlainRequest, RootControl
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.v2.action_executions import ActionExecutions
 from mistral_lite.api.v2.actions import Actions
+from mistral_lite.api.v2.cron_triggers import CronTriggers
 from mistral_lite.api.v2.environments import Environments
+from mistral_lite.api.v2.event_triggers import EventTriggers
 from mistral_lite.api.v2.executions import Executions
 from mistral_lite.api.v2.tasks import Tasks
 from mistral_lite.api.v2.workbooks import Workbooks
@@ -54,6 +56,8 @@ def build_app(services: ApiServices) -> WsgiApp:
             ("v2/workbooks", Workbooks(services)),
             ("v2/actions", Actions(services)),
             ("v2/environments", Environments(services)),
+            ("v2/cron_triggers", CronTriggers(services)),
+            ("v2/event_triggers", EventTriggers(services)),
             ("v2/executions", executions),
             ("v2/tasks", Tasks(services)),
             ("v2/action_executions", action_executions),

@@ -153,6 +153,11 @@ def time_filter(name: str, texts: list[str]) -> JsonValue:
     return _compared(name, texts, moment)
 
 
+def integer_filter(name: str, texts: list[str]) -> JsonValue:
+    """Filter on a whole number."""
+    return _compared(name, [_only(name, texts)], lambda value: integer(name, [value]))
+
+
 def flag_filter(name: str, texts: list[str]) -> JsonValue:
     """Filter on a truth value."""
     return Filter(column=name, operator=Operator.EQ, value=flag(name, texts))

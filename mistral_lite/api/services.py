@@ -9,6 +9,7 @@ from mistral_lite.actions.registry import ActionRegistry
 from mistral_lite.clock import Clock, SystemClock
 from mistral_lite.db.transaction import Database
 from mistral_lite.expressions.base import ExpressionEvaluator
+from mistral_lite.jsontext import JsonObject
 from mistral_lite.rpc.protocol import Doorbell
 
 
@@ -29,7 +30,8 @@ class ApiSettings:
     ``callback_wait_s`` bound how long an answer waits for the engine to apply what is already durable.
     ``rpc_response_timeout_s`` bounds a synchronous action run. ``field_size_limit_kb`` bounds inputs,
     parameters and results (negative: unlimited), ``max_body_bytes`` whole request bodies.
-    ``trust_proxy_headers``: build links from X-Forwarded-Proto, -Host and -Prefix.
+    ``trust_proxy_headers``: build links from X-Forwarded-Proto, -Host and -Prefix. ``notify``: publishers
+    that hear of every execution.
     """
 
     max_limit: int = 1000
@@ -44,6 +46,7 @@ class ApiSettings:
     field_size_limit_kb: int = 1024
     max_body_bytes: int = 16 * 1024 * 1024
     trust_proxy_headers: bool = False
+    notify: tuple[JsonObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

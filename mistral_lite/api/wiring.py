@@ -25,5 +25,6 @@ def make_services(settings: config.Settings, database: Database, doorbell: Doorb
             field_size_limit_kb=parts.field_size_limit_kb(settings),
             max_body_bytes=settings.api.max_body_bytes,
             trust_proxy_headers=settings.api.trust_proxy_headers,
+            notify=settings.notify,
         ),
     )

@@ -14,11 +14,36 @@ from typing import Any
 import sqlalchemy as sa
 
 from mistral_lite.db.rows import pending_from
+from mistral_lite.db.statements import IDS, chunks
 from mistral_lite.db.tables import action_queue
-from mistral_lite.db.trees import chunks
 from mistral_lite.workflow.model import PendingAction
 
 _q = action_queue.c
+
+_CLAIM = (
+    sa.select(action_queue)
+    .where(
+        _q.lease_until.is_(None),
+        _q.available_at <= sa.bindparam("now"),
+        sa.or_(_q.target.is_(None), _q.target.in_(sa.bindparam("targets", expanding=True))),
+    )
+    .order_by(_q.available_at, _q.action_execution_id)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+)
+_LEASE = (
+    sa.update(action_queue)
+    .where(_q.action_execution_id.in_(IDS))
+    .values(
+        executor_id=sa.bindparam("to_executor_id"),
+        claim_id=sa.bindparam("to_claim_id"),
+        lease_until=sa.bindparam("until"),
+    )
+)
+_IS_MINE = (_q.action_execution_id.in_(IDS), _q.executor_id == sa.bindparam("mine"))
+_RENEW = sa.update(action_queue).where(*_IS_MINE).values(lease_until=sa.bindparam("until"))
+_HELD = sa.select(_q.action_execution_id, _q.attempt).where(*_IS_MINE)
+_ROOTS = sa.select(_q.action_execution_id, _q.root_execution_id).where(_q.action_execution_id.in_(IDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,24 +66,11 @@ def claim(
     lease_until: datetime,
 ) -> list[PendingAction]:
     """Lease up to ``most`` waiting attempts to an executor and return them, longest waiting first."""
-    statement = (
-        sa.select(action_queue)
-        .where(
-            _q.lease_until.is_(None),
-            _q.available_at <= now,
-            sa.or_(_q.target.is_(None), _q.target.in_(targets)),
-        )
-        .order_by(_q.available_at, _q.action_execution_id)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    )
-    claimed = [pending_from(row) for row in connection.execute(statement).mappings()]
+    wanted = {"now": now, "targets": list(targets), "most": most}
+    claimed = [pending_from(row) for row in connection.execute(_CLAIM, wanted).mappings()]
+    lease = {"to_executor_id": executor_id, "to_claim_id": claim_id, "until": lease_until}
     for chunk in chunks([attempt.action_id for attempt in claimed]):
-        connection.execute(
-            sa.update(action_queue)
-            .where(_q.action_execution_id.in_(chunk))
-            .values(executor_id=executor_id, claim_id=claim_id, lease_until=lease_until)
-        )
+        connection.execute(_LEASE, {"ids": chunk, **lease})
     return claimed
 
 
@@ -72,9 +84,9 @@ def renew(
     """Renew the leases on ``attempts`` (action id, attempt) and return those that the executor lost."""
     held: set[tuple[str, int]] = set()
     for chunk in chunks([action_id for action_id, _ in attempts]):
-        mine = (_q.action_execution_id.in_(chunk), _q.executor_id == executor_id)
-        connection.execute(sa.update(action_queue).where(*mine).values(lease_until=lease_until))
-        rows = connection.execute(sa.select(_q.action_execution_id, _q.attempt).where(*mine))
+        mine = {"ids": chunk, "mine": executor_id}
+        connection.execute(_RENEW, {**mine, "until": lease_until})
+        rows = connection.execute(_HELD, mine)
         held.update((row.action_execution_id, row.attempt) for row in rows)
     return [attempt for attempt in attempts if attempt not in held]
 
@@ -83,12 +95,8 @@ def find_roots(connection: sa.Connection, action_ids: Sequence[str]) -> dict[str
     """Return the root of each queued action; an action that is not queued is left out."""
     found: dict[str, str] = {}
     for chunk in chunks(action_ids):
-        statement = sa.select(_q.action_execution_id, _q.root_execution_id).where(
-            _q.action_execution_id.in_(chunk)
-        )
-        found.update(
-            (row.action_execution_id, row.root_execution_id) for row in connection.execute(statement)
-        )
+        rows = connection.execute(_ROOTS, {"ids": chunk})
+        found.update((row.action_execution_id, row.root_execution_id) for row in rows)
     return found
 
 

@@ -212,9 +212,19 @@ def delete_definition(connection: sa.Connection, table: sa.Table, definition_id:
     _note_change(connection)
 
 
+_GENERATION = sa.select(tables.definition_changes.c.count)
+
+
+def lock_workflow(connection: sa.Connection, definition_id: str) -> bool:
+    """Keep a workflow definition from being deleted or shared less meanwhile; False if it is gone."""
+    table = tables.workflow_definitions
+    statement = sa.select(table.c.id).where(table.c.id == definition_id).with_for_update()
+    return connection.execute(statement).one_or_none() is not None
+
+
 def generation(connection: sa.Connection) -> int:
     """Return a number that is another one after any change of a definition."""
-    return int(connection.execute(sa.select(tables.definition_changes.c.count)).scalar_one())
+    return int(connection.execute(_GENERATION).scalar_one())
 
 
 def _note_change(connection: sa.Connection) -> None:

@@ -14,15 +14,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mistral_lite.db.statements import IDS, chunks
 from mistral_lite.db.tables import action_executions, inbox, workflow_executions
 from mistral_lite.db.transaction import Database
-from mistral_lite.db.trees import chunks
 from mistral_lite.errors import ConflictError, NotFoundError
 from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
 from mistral_lite.workflow.states import State, is_finished
 
 RUN_ACTION = "run_action"
 RESULT = "result"
+
+_INSERT = sa.insert(inbox)
+_IS_WAITING = sa.select(inbox.c.seq).where(inbox.c.seq == sa.bindparam("seq"))
+_WAITING = sa.select(inbox).where(inbox.c.root_execution_id.in_(IDS)).order_by(inbox.c.seq)
+_CLAIM_RUN_REQUESTS = _WAITING.where(inbox.c.kind == RUN_ACTION).with_for_update(skip_locked=True)
+_DELETE = sa.delete(inbox).where(inbox.c.seq.in_(IDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +62,15 @@ def append(
 ) -> int:
     """Add a row and return its number."""
     result = connection.execute(
-        sa.insert(inbox).values(
-            root_execution_id=root_execution_id,
-            kind=kind,
-            subject_id=subject_id,
-            payload=dump(payload),
-            once=once,
-            created_at=now,
-        )
+        _INSERT,
+        {
+            "root_execution_id": root_execution_id,
+            "kind": kind,
+            "subject_id": subject_id,
+            "payload": dump(payload),
+            "once": once,
+            "created_at": now,
+        },
     )
     key = result.inserted_primary_key
     assert key is not None
@@ -72,7 +79,7 @@ def append(
 
 def is_consumed(connection: sa.Connection, seq: int) -> bool:
     """Tell whether the engine has applied the row numbered ``seq``."""
-    return connection.execute(sa.select(inbox.c.seq).where(inbox.c.seq == seq)).first() is None
+    return connection.execute(_IS_WAITING, {"seq": seq}).first() is None
 
 
 def deliver_result(
@@ -124,8 +131,8 @@ def _repeated(action_execution_id: str, root_execution_id: str, is_same: bool, s
     if is_same:
         return Delivery(root_execution_id=root_execution_id, is_repeated=True)
     raise ConflictError(
-        f"Action execution {action_execution_id} is already in {state} with another result; "
-        "a finished action execution does not change.",
+        f"Action execution {action_execution_id} is already in {state}, and this is not the result it ended "
+        "with; a finished action execution does not change.",
         state=state,
     )
 
@@ -134,8 +141,7 @@ def load_waiting(connection: sa.Connection, root_ids: Iterable[str]) -> list[Ent
     """Return the rows about locked trees, oldest first."""
     found: list[Entry] = []
     for chunk in chunks(sorted(root_ids)):
-        statement = sa.select(inbox).where(inbox.c.root_execution_id.in_(chunk)).order_by(inbox.c.seq)
-        found.extend(_entry(row) for row in connection.execute(statement))
+        found.extend(_entry(row) for row in connection.execute(_WAITING, {"ids": chunk}))
     return sorted(found, key=lambda entry: entry.seq)
 
 
@@ -143,13 +149,7 @@ def claim_run_requests(connection: sa.Connection, root_ids: Iterable[str]) -> li
     """Lock and return requests to run actions that have no row of their own yet to be locked by."""
     found: list[Entry] = []
     for chunk in chunks(sorted(root_ids)):
-        statement = (
-            sa.select(inbox)
-            .where(inbox.c.root_execution_id.in_(chunk), inbox.c.kind == RUN_ACTION)
-            .order_by(inbox.c.seq)
-            .with_for_update(skip_locked=True)
-        )
-        found.extend(_entry(row) for row in connection.execute(statement))
+        found.extend(_entry(row) for row in connection.execute(_CLAIM_RUN_REQUESTS, {"ids": chunk}))
     return found
 
 
@@ -162,7 +162,7 @@ def list_roots(connection: sa.Connection, most: int) -> list[str]:
 def delete(connection: sa.Connection, seqs: Sequence[int]) -> None:
     """Remove rows that were applied."""
     for start in range(0, len(seqs), 500):
-        connection.execute(sa.delete(inbox).where(inbox.c.seq.in_(seqs[start : start + 500])))
+        connection.execute(_DELETE, {"ids": seqs[start : start + 500]})
 
 
 def delete_orphans(connection: sa.Connection, root_ids: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ from mistral_lite.db import tables
 from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
 from mistral_lite.workflow.model import (
     ActionExecution,
+    Notification,
     PendingAction,
     TaskExecution,
     TaskType,
@@ -30,7 +31,7 @@ from mistral_lite.workflow.states import State
 
 _NAME_LENGTH = 255
 
-CoreRow = WorkflowExecution | TaskExecution | ActionExecution | Timer | PendingAction
+CoreRow = WorkflowExecution | TaskExecution | ActionExecution | Timer | PendingAction | Notification
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +232,22 @@ PENDING = Mapper(
         _name("target"),
         _plain("available_at"),
         _json("request"),
+    ),
+)
+
+NOTIFICATIONS = Mapper(
+    tables.notifications,
+    "id",
+    (
+        _plain("id"),
+        _plain("root_execution_id", "root_id"),
+        _plain("execution_id"),
+        _json("publisher"),
+        _plain("event"),
+        _json("payload"),
+        _plain("created_at"),
+        _plain("available_at", "created_at"),
+        Field("attempts", lambda _: 0),
     ),
 )
 

@@ -327,6 +327,89 @@ timers = _table(
     sa.Index(None, "root_execution_id"),
 )
 
+# What publishers are still to be told. A row is written with the change that it tells of and goes once it was
+# told, or was tried often enough; it outlives its execution.
+notifications = _table(
+    "notifications",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("root_execution_id", Identifier, nullable=False),
+    # The workflow or task execution that changed.
+    sa.Column("execution_id", Identifier, nullable=False),
+    # An element of the parameter ``notify`` (JSON); may hold secrets in its headers.
+    sa.Column("publisher", LongText, nullable=False),
+    sa.Column("event", sa.String(32), nullable=False),
+    sa.Column("payload", LongText, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    # Nobody delivers it before; a lease while somebody does.
+    sa.Column("available_at", UtcDateTime, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Index(None, "available_at", "id"),
+)
+
+event_triggers = _table(
+    "event_triggers",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("name", Name, nullable=False, default=""),
+    sa.Column("workflow_id", Identifier, nullable=False),
+    sa.Column("workflow_input", LongText, nullable=False, default="{}"),
+    sa.Column("workflow_params", LongText, nullable=False, default="{}"),
+    sa.Column("exchange", sa.String(80), nullable=False),
+    sa.Column("topic", sa.String(80), nullable=False),
+    sa.Column("event", sa.String(80), nullable=False),
+    sa.Column("scope", sa.String(16), nullable=False, default="private"),
+    sa.Column("project_id", Project, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.UniqueConstraint("exchange", "topic", "event", "workflow_id", "project_id"),
+    sa.Index(None, "workflow_id"),
+    sa.Index(None, "project_id", "created_at", "id"),
+)
+
+# Written by the API; engines claim what is due by the row's lock and move it on.
+cron_triggers = _table(
+    "cron_triggers",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("name", Name, nullable=False),
+    sa.Column("workflow_id", Identifier, nullable=False),
+    sa.Column("workflow_name", Name, nullable=False),
+    sa.Column("workflow_input", LongText, nullable=False),
+    sa.Column("workflow_params", LongText, nullable=False),
+    sa.Column("pattern", Name, nullable=False),
+    sa.Column("first_execution_time", UtcDateTime),
+    # Null once there is nothing more to fire, while a start is still to be tried again.
+    sa.Column("next_execution_time", UtcDateTime),
+    # Null: without end.
+    sa.Column("remaining_executions", sa.Integer),
+    # Digest of what it starts and when; null if the count or the first time is open.
+    sa.Column("digest", sa.String(64)),
+    sa.Column("scope", sa.String(16), nullable=False, default="private"),
+    sa.Column("project_id", Project, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.UniqueConstraint("name", "project_id"),
+    sa.UniqueConstraint("digest", "project_id"),
+    sa.Index(None, "next_execution_time"),
+    sa.Index(None, "workflow_id"),
+    sa.Index(None, "project_id", "created_at", "id"),
+)
+
+# One row for each time that a trigger was due; its key makes a second firing for the same time impossible.
+cron_slots = _table(
+    "cron_slots",
+    sa.Column("cron_trigger_id", Identifier, primary_key=True),
+    sa.Column("due_at", UtcDateTime, primary_key=True),
+    # Null while, or because, the workflow could not be started.
+    sa.Column("workflow_execution_id", Identifier),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    # When to try the start again; null if it succeeded or was given up.
+    sa.Column("retry_at", UtcDateTime),
+    # Why the last attempt failed.
+    sa.Column("reason", LongText),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index(None, "retry_at"),
+    sa.Index(None, "created_at"),
+)
+
 # Heartbeats of processes, for readiness and for the operator. Nothing depends on them.
 services = _table(
     "services",

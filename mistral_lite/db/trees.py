@@ -7,7 +7,7 @@ of a table in which the same columns change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mistral_lite.db import rows
+from mistral_lite.db.statements import IDS, Writing, chunks
 from mistral_lite.db.tables import (
     action_executions,
     action_queue,
@@ -27,8 +28,37 @@ from mistral_lite.workflow.decision import Change, Decision
 from mistral_lite.workflow.library import Library
 from mistral_lite.workflow.snapshot import Snapshot
 
-# Databases bound the number of parameters of a statement; SQLite's oldest bound is the lowest.
-_CHUNK = 500
+_LOCK_WORKFLOWS = (
+    sa.select(workflow_executions.c.id, workflow_executions.c.version)
+    .where(workflow_executions.c.id.in_(IDS))
+    .order_by(workflow_executions.c.id)
+    .with_for_update(skip_locked=True)
+)
+_LOCK_ACTIONS = (
+    sa.select(action_executions.c.id)
+    .where(action_executions.c.id.in_(IDS), action_executions.c.task_execution_id.is_(None))
+    .order_by(action_executions.c.id)
+    .with_for_update(skip_locked=True)
+)
+
+
+def _of_roots(mapper: rows.Mapper) -> sa.Select[Any]:
+    table = mapper.table
+    return sa.select(table).where(table.c.root_execution_id.in_(IDS)).order_by(table.c[mapper.key])
+
+
+_WORKFLOWS_OF_ROOTS = _of_roots(rows.WORKFLOWS)
+_TASKS_OF_ROOTS = _of_roots(rows.TASKS)
+_ACTIONS_OF_ROOTS = _of_roots(rows.ACTIONS)
+_TIMERS_OF_ROOTS = _of_roots(rows.TIMERS)
+_PENDING_OF_ROOTS = _of_roots(rows.PENDING)
+
+_WORKFLOWS = Writing(rows.WORKFLOWS)
+_TASKS = Writing(rows.TASKS)
+_ACTIONS = Writing(rows.ACTIONS)
+_TIMERS = Writing(rows.TIMERS)
+_PENDING = Writing(rows.PENDING)
+_NOTIFICATIONS = Writing(rows.NOTIFICATIONS)
 
 
 def lock(connection: sa.Connection, root_ids: Iterable[str]) -> dict[str, int]:
@@ -36,22 +66,11 @@ def lock(connection: sa.Connection, root_ids: Iterable[str]) -> dict[str, int]:
     wanted = sorted(root_ids)
     locked: dict[str, int] = {}
     for chunk in chunks(wanted):
-        statement = (
-            sa.select(workflow_executions.c.id, workflow_executions.c.version)
-            .where(workflow_executions.c.id.in_(chunk))
-            .order_by(workflow_executions.c.id)
-            .with_for_update(skip_locked=True)
-        )
-        locked.update((row.id, row.version) for row in connection.execute(statement))
+        found = connection.execute(_LOCK_WORKFLOWS, {"ids": chunk})
+        locked.update((row.id, row.version) for row in found)
     alone = [root_id for root_id in wanted if root_id not in locked]
     for chunk in chunks(alone):
-        found = connection.execute(
-            sa.select(action_executions.c.id)
-            .where(action_executions.c.id.in_(chunk), action_executions.c.task_execution_id.is_(None))
-            .order_by(action_executions.c.id)
-            .with_for_update(skip_locked=True)
-        )
-        locked.update((row.id, 0) for row in found)
+        locked.update((row.id, 0) for row in connection.execute(_LOCK_ACTIONS, {"ids": chunk}))
     return locked
 
 
@@ -59,19 +78,18 @@ def load(connection: sa.Connection, versions: Mapping[str, int], library: Librar
     """Return the snapshots of locked roots, whose ``versions`` ``lock`` told."""
     root_ids = list(versions)
 
-    def by_root(table: sa.Table, order: str, make: Callable[[Any], Any]) -> dict[str, list[Any]]:
+    def by_root(statement: sa.Select[Any], make: Callable[[Any], Any]) -> dict[str, list[Any]]:
         found: dict[str, list[Any]] = {}
         for chunk in chunks(root_ids):
-            statement = sa.select(table).where(table.c.root_execution_id.in_(chunk)).order_by(table.c[order])
-            for row in connection.execute(statement).mappings():
+            for row in connection.execute(statement, {"ids": chunk}).mappings():
                 found.setdefault(row["root_execution_id"], []).append(make(row))
         return found
 
-    workflows = by_root(workflow_executions, "id", rows.workflow_from)
-    tasks = by_root(task_executions, "id", rows.task_from) if workflows else {}
-    actions = by_root(action_executions, "id", rows.action_from)
-    due = by_root(timers, "id", rows.timer_from) if workflows else {}
-    pending = by_root(action_queue, "action_execution_id", rows.pending_from)
+    workflows = by_root(_WORKFLOWS_OF_ROOTS, rows.workflow_from)
+    tasks = by_root(_TASKS_OF_ROOTS, rows.task_from) if workflows else {}
+    actions = by_root(_ACTIONS_OF_ROOTS, rows.action_from)
+    due = by_root(_TIMERS_OF_ROOTS, rows.timer_from) if workflows else {}
+    pending = by_root(_PENDING_OF_ROOTS, rows.pending_from)
     return {
         root_id: Snapshot(root_id, versions[root_id], library).load(
             workflows=workflows.get(root_id, ()),
@@ -103,6 +121,7 @@ class Changes:
     actions: dict[str, Change[Any]] = field(default_factory=dict)
     timers: dict[str, Change[Any]] = field(default_factory=dict)
     pending: dict[str, Change[Any]] = field(default_factory=dict)
+    notifications: dict[str, Change[Any]] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
 
     def add(self, root_id: str, decision: Decision) -> None:
@@ -116,6 +135,7 @@ class Changes:
             (self.actions, decision.actions),
             (self.timers, decision.timers),
             (self.pending, decision.pending),
+            (self.notifications, decision.notifications),
         ):
             _add(mine, its)
 
@@ -132,77 +152,64 @@ def _add(mine: dict[str, Change[Any]], its: Mapping[str, Change[Any]]) -> None:
 
 def write(connection: sa.Connection, changes: Changes) -> None:
     """Write changes of locked trees."""
-    _write_table(connection, rows.WORKFLOWS, changes.workflows)
-    _write_table(connection, rows.TASKS, changes.tasks)
-    _write_table(connection, rows.ACTIONS, changes.actions)
-    _write_table(connection, rows.TIMERS, changes.timers)
+    _write_table(connection, _WORKFLOWS, changes.workflows)
+    _write_table(connection, _TASKS, changes.tasks)
+    _write_table(connection, _ACTIONS, changes.actions)
+    _write_table(connection, _TIMERS, changes.timers)
+    _write_table(connection, _NOTIFICATIONS, changes.notifications)
     _write_pending(connection, changes)
     versions = [{"b_id": root_id, "version": version} for root_id, version in changes.versions.items()]
     if versions:
-        table = workflow_executions
-        connection.execute(sa.update(table).where(table.c.id == sa.bindparam("b_id")), versions)
+        connection.execute(_WORKFLOWS.update(("b_id", "version")), versions)
 
 
-def _write_table(connection: sa.Connection, mapper: rows.Mapper, changes: Mapping[str, Change[Any]]) -> None:
+def _write_table(connection: sa.Connection, writing: Writing, changes: Mapping[str, Change[Any]]) -> None:
+    if not changes:
+        return
+    mapper = writing.mapper
     inserts = [
         mapper.insert_values(c.after) for c in changes.values() if c.before is None and c.after is not None
     ]
     if inserts:
-        connection.execute(sa.insert(mapper.table), inserts)
+        connection.execute(writing.insert, inserts)
     updates = [
         {"b_id": key, **mapper.update_values(c.before, c.after)}
         for key, c in changes.items()
         if c.before is not None and c.after is not None
     ]
-    _update(connection, mapper, updates)
-    _delete(connection, mapper, [key for key, c in changes.items() if c.after is None])
-
-
-def _update(connection: sa.Connection, mapper: rows.Mapper, updates: list[dict[str, object]]) -> None:
-    key = mapper.table.c[mapper.key]
     ordered = sorted((row for row in updates if len(row) > 1), key=_columns)
     for columns, group in groupby(ordered, key=_columns):
-        statement = (
-            sa.update(mapper.table)
-            .where(key == sa.bindparam("b_id"))
-            .values({name: sa.bindparam(name) for name in columns if name != "b_id"})
-        )
-        connection.execute(statement, list(group))
+        connection.execute(writing.update(columns), list(group))
+    _delete(connection, writing, [key for key, c in changes.items() if c.after is None])
 
 
 def _columns(row: dict[str, object]) -> tuple[str, ...]:
     return tuple(row)
 
 
-def _delete(connection: sa.Connection, mapper: rows.Mapper, keys: list[str]) -> None:
+def _delete(connection: sa.Connection, writing: Writing, keys: list[str]) -> None:
     for chunk in chunks(keys):
-        connection.execute(sa.delete(mapper.table).where(mapper.table.c[mapper.key].in_(chunk)))
+        connection.execute(writing.delete, {"ids": chunk})
 
 
 def _write_pending(connection: sa.Connection, changes: Changes) -> None:
-    mapper = rows.PENDING
     inserts: list[dict[str, object]] = []
     again: list[dict[str, object]] = []
     for key, change in changes.pending.items():
         if change.after is None:
             continue
         lease = changes.leases.get(key)
-        values = mapper.insert_values(change.after)
+        values = rows.PENDING.insert_values(change.after)
         values["executor_id"] = lease.executor_id if lease else None
         values["claim_id"] = lease.claim_id if lease else None
         values["lease_until"] = lease.until if lease else None
         (inserts if change.before is None else again).append(values)
     if inserts:
-        connection.execute(sa.insert(mapper.table), inserts)
+        connection.execute(_PENDING.insert, inserts)
     if again:
-        _delete(connection, mapper, [str(values["action_execution_id"]) for values in again])
-        connection.execute(sa.insert(mapper.table), again)
-    _delete(connection, mapper, [key for key, c in changes.pending.items() if c.after is None])
-
-
-def chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:
-    """Return ``values`` in portions that fit into one statement."""
-    return (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))
+        _delete(connection, _PENDING, [str(values["action_execution_id"]) for values in again])
+        connection.execute(_PENDING.insert, again)
+    _delete(connection, _PENDING, [key for key, c in changes.pending.items() if c.after is None])
 
 
 def delete(connection: sa.Connection, snapshot: Snapshot, workflow_id: str) -> None:

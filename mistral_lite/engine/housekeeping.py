@@ -6,17 +6,19 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from mistral_lite.db import inbox
+from mistral_lite.db import cron_triggers, inbox
 from mistral_lite.db.tables import action_executions
 from mistral_lite.db.transaction import Database
 from mistral_lite.workflow.states import FINISHED
 
 # A caller that waits for the result of an action run has long read it, or given up.
 _EPHEMERAL_S = 300
+# For an operator who asks why a trigger did not start its workflow.
+_CRON_SLOTS_KEPT = timedelta(days=7)
 
 
 def keep_house(database: Database, now: datetime) -> None:
-    """Remove results that nobody asked to keep, and commands about executions that are gone."""
+    """Remove results that nobody asked to keep, old records of triggers, commands about what is gone."""
 
     def work(connection: sa.Connection) -> None:
         connection.execute(
@@ -26,6 +28,7 @@ def keep_house(database: Database, now: datetime) -> None:
                 action_executions.c.updated_at < now - timedelta(seconds=_EPHEMERAL_S),
             )
         )
+        cron_triggers.prune_slots(connection, before=now - _CRON_SLOTS_KEPT)
         inbox.delete_orphans(connection, inbox.list_roots(connection, most=500))
 
     database.run(work)

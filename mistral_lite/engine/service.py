@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from heapq import heappop, heappush
@@ -68,9 +69,14 @@ class Engine:
         library: Library,
         settings: EngineSettings,
         offer: Callable[[], None] | None = None,
+        wake_notifier: Callable[[], None] | None = None,
     ) -> None:
-        """``offer`` tells other engines that actions are queued which no executor parked here takes."""
+        """``offer`` tells other engines that actions are queued which no executor parked here takes.
+
+        ``wake_notifier`` is called after a commit that wrote notifications; it must not block.
+        """
         self._offer = offer
+        self._wake_notifier = wake_notifier
         self._database = database
         self._library = library
         self._settings = settings
@@ -124,10 +130,12 @@ class Engine:
                 self._take_turn(agenda)
             except UnavailableError as error:
                 self._wait_out(agenda, error)
+                continue
             except Exception:  # noqa: BLE001 - a bug outside of decisions; the engine must go on for everybody else
                 log.write(LOG, logging.ERROR, log.Event.INTERNAL_ERROR, "A turn failed", exc_info=True)
                 self._give_back(agenda)
                 self._pause()
+            self._keep_house()
         for ticket in (*self._parked, *self._mailbox.take(0).tickets):
             ticket.answer(None if ticket.has_news else ExchangeReply())
 
@@ -208,8 +216,15 @@ class Engine:
         self._park([ticket for ticket in agenda.tickets if ticket not in outcome.replies], outcome)
         if outcome.is_work_left and self._offer is not None and not self._parked:
             self._offer()
-        if monotonic() >= self._next_housekeeping:
-            self._next_housekeeping = monotonic() + self._settings.housekeeping_s
+        if outcome.has_notifications and self._wake_notifier is not None:
+            self._wake_notifier()
+
+    def _keep_house(self) -> None:
+        if monotonic() < self._next_housekeeping:
+            return
+        self._next_housekeeping = monotonic() + self._settings.housekeeping_s
+        # Left for the next time if the database goes away just now.
+        with suppress(UnavailableError):
             keep_house(self._database, self._clock.now())
 
     def _park(self, tickets: list[Ticket], outcome: Outcome) -> None:

@@ -64,7 +64,7 @@ class Outcome:
     work on trees that another engine held.
     ``unreported``: calls of which some reports are still to be taken, for the same reason. ``new_timers``: set in this turn. ``may_have_waiting``: attempts
     may be in the queue. ``is_work_left``: some that this turn queued found no executor here.
-    ``event_count``: decisions made.
+    ``event_count``: decisions made. ``has_notifications``: some were written to the outbox.
     """
 
     replies: dict[Ticket, ExchangeReply] = field(default_factory=dict)
@@ -75,6 +75,7 @@ class Outcome:
     may_have_waiting: bool = False
     is_work_left: bool = False
     event_count: int = 0
+    has_notifications: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +262,7 @@ class Turn:
             )
         apply(snapshot, decision)
         self._changes.add(snapshot.root_id, decision)
+        self._outcome.has_notifications |= bool(decision.notifications)
         self._outcome.new_timers.extend(c.after for c in decision.timers.values() if c.after is not None)
 
     def _decided_after_failure(self, snapshot: Snapshot) -> Decision:

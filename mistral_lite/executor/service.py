@@ -110,7 +110,9 @@ class Executor:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(deadline_s - time.monotonic(), self._settings.poll_wait_s + _LOOK_S))
-        return self._send_rest(max(deadline_s, time.monotonic() + _LOOK_S))
+        # Away engines had the whole time; one that is there takes even what was finished at the last moment.
+        grace_s = 0.0 if self._outage.is_on else _LOOK_S
+        return self._send_rest(max(deadline_s, time.monotonic() + grace_s))
 
     def _call_home(self) -> None:
         """Say that nothing more is taken, so that the engine answers the parked call now."""
@@ -308,6 +310,10 @@ class _Outage:
         self._executor_id = executor_id
         self._lock = threading.Lock()
         self._away = False
+
+    @property
+    def is_on(self) -> bool:
+        return self._away
 
     def begin(self, error: UnavailableError) -> None:
         with self._lock:

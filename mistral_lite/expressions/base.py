@@ -49,6 +49,10 @@ class ExpressionSettings:
             )
 
 
+class ViewNotReady(Exception):  # noqa: N818 - a request to the caller, nothing went wrong
+    """Raised by an ``EvaluationView`` that must fetch something first; it leaves an evaluation as it is."""
+
+
 class EvaluationView(Protocol):
     """What the expression functions (``task()``, ``env()``, …) may look at.
 
@@ -117,10 +121,11 @@ class ExpressionEvaluator(Protocol):
         """Raise ``ExpressionSyntaxError`` if an expression in ``text`` cannot be parsed."""
 
     def evaluate(
-        self, value: JsonValue, context: Mapping[str, JsonValue], view: EvaluationView | None
+        self, value: JsonValue, context: Mapping[str, JsonValue] | JsonValue, view: EvaluationView | None
     ) -> JsonValue:
         """Return ``value`` with every expression in it replaced by its result, recursively.
 
+        ``context`` is a mapping of variables, or any JSON value for the output of an ad-hoc action.
         Lists and mapping values are walked, keys are not. The result shares no container with ``value`` but
         may share data with ``context``; it holds plain JSON data only. Raises ``EvaluationError``.
         """

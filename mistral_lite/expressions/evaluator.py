@@ -71,15 +71,14 @@ class Evaluator:
         language.check_syntax(text)
 
     def evaluate(
-        self, value: JsonValue, context: Mapping[str, JsonValue], view: EvaluationView | None
+        self, value: JsonValue, context: Mapping[str, JsonValue] | JsonValue, view: EvaluationView | None
     ) -> JsonValue:
         """Return ``value`` with every expression in it replaced by its result, recursively.
 
-        Mapping keys are never evaluated, results are not evaluated again, and with an empty context nothing
-        is evaluated at all. Raises ``EvaluationError``. Source: language reference 14.4.
+        Mapping keys are never evaluated and results are not evaluated again. An empty context is evaluated
+        over like any other: the output of an ad-hoc action may follow an empty result. Raises
+        ``EvaluationError``. Source: language reference 14.4 and 11.2.
         """
-        if not context:
-            return _copy(value)
         try:
             return self._walk(value, context, view)
         except RecursionError as error:
@@ -115,11 +114,3 @@ class Evaluator:
     @staticmethod
     def _disabled(language: Language) -> str:
         return f"The expression language '{language.name}' is disabled by the operator."
-
-
-def _copy(value: JsonValue) -> JsonValue:
-    if isinstance(value, Mapping):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_copy(item) for item in value]
-    return value

@@ -42,7 +42,7 @@ def compile_fast(node: YaqlNode, functions: Mapping[str, ExpressionFunction]) ->
     def whole(scope: Scope) -> JsonValue:
         value = evaluate(scope)
         # Data are plain already and are shared, but the context itself is an overlay.
-        return dict(value) if value is scope.context else value
+        return dict(value) if value is scope.context and isinstance(value, Mapping) else value
 
     return whole
 

@@ -22,7 +22,7 @@ from jinja2.compiler import CodeGenerator, Frame, optimizeconst
 from jinja2.runtime import Context
 
 from mistral_lite.errors import EvaluationError, ExpressionSyntaxError, UnavailableError
-from mistral_lite.expressions.base import EvaluationView, ExpressionSettings
+from mistral_lite.expressions.base import EvaluationView, ExpressionSettings, ViewNotReady
 from mistral_lite.expressions.functions import ExpressionFunction, Scope
 from mistral_lite.expressions.jinja_guards import WIDTH, check_call, check_percent, guard_filter
 from mistral_lite.expressions.limits import Guard, LimitReachedError
@@ -235,7 +235,7 @@ class JinjaLanguage:
             if found:
                 return value
             return self._guard.run(context, view, lambda: self._render(text, context))
-        except UnavailableError:
+        except (UnavailableError, ViewNotReady):
             raise
         except Exception as error:
             message = error.message if isinstance(error, jinja2.TemplateSyntaxError) else None
@@ -244,9 +244,13 @@ class JinjaLanguage:
                 f"Can not evaluate Jinja expression [expression={text}, error={cause}]"
             ) from error
 
-    def _render(self, text: str, context: Mapping[str, JsonValue]) -> JsonValue:
+    def _render(self, text: str, context: JsonValue) -> JsonValue:
         compiled = self._compile(text)
-        value = compiled.render((_Copies if compiled.works_on_copies else _View)(context))
+        if not isinstance(context, Mapping):
+            # The result of a base action; nobody else sees this copy.
+            value = compiled.render(copy.deepcopy(context))
+        else:
+            value = compiled.render((_Copies if compiled.works_on_copies else _View)(context))
         if not compiled.is_typed:
             return str(value)
         return _Converter(self._guard, sets_as_lists=True).convert(value)
@@ -269,10 +273,14 @@ def _follow_path(text: str, context: Mapping[str, JsonValue]) -> tuple[bool, Jso
         return False, None
     value: JsonValue = context
     for name in match.group(1).split(".")[1:]:
-        if name in _ATTRIBUTES or not (type(value) is dict or value is context) or name not in value:
+        if name in _ATTRIBUTES or not _is_followed(value, context) or name not in value:
             return False, None
         value = value[name]
-    return True, dict(context) if value is context else value
+    return True, dict(context) if value is context and isinstance(context, Mapping) else value
+
+
+def _is_followed(value: JsonValue, context: JsonValue) -> bool:
+    return type(value) is dict or (value is context and isinstance(context, Mapping))
 
 
 def _uses_changes(template: nodes.Template) -> bool:

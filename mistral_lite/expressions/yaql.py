@@ -23,12 +23,12 @@ from yaql.standard_library import regex as std_regex
 from yaql.standard_library import strings as std_strings
 
 from mistral_lite.errors import EvaluationError, ExpressionSyntaxError, UnavailableError
-from mistral_lite.expressions.base import EvaluationView, ExpressionSettings
+from mistral_lite.expressions.base import EvaluationView, ExpressionSettings, ViewNotReady
 from mistral_lite.expressions.fastpath import FastExpression, NotFastError, accelerate, compile_fast
 from mistral_lite.expressions.functions import ExpressionFunction, Scope
 from mistral_lite.expressions.limits import Guard
 from mistral_lite.expressions.messages import describe_cause
-from mistral_lite.expressions.plain import PlainConverter, PlainMapping
+from mistral_lite.expressions.plain import PlainConverter, read_only
 from mistral_lite.jsontext import JsonValue
 
 # The library has no types of its own.
@@ -124,7 +124,7 @@ class YaqlLanguage:
                 except NotFastError:
                     pass
             return self._guard.run(context, view, lambda: self._evaluate_node(node, context, for_text))
-        except UnavailableError:
+        except (UnavailableError, ViewNotReady):
             raise
         except Exception as error:
             cause = describe_cause(error, body)
@@ -135,7 +135,7 @@ class YaqlLanguage:
     def _evaluate_node(self, node: YaqlNode, context: Mapping[str, JsonValue], for_text: bool) -> JsonValue:
         settings = self._settings
         scope = self._library.create_child_context()
-        scope["$"] = PlainMapping(context) if settings.convert_input_data else context
+        scope["$"] = read_only(context) if settings.convert_input_data else context
         try:
             value = node(utils.NO_VALUE, scope, self._engine)
             converter = PlainConverter(

@@ -58,11 +58,15 @@ class EngineCalls(Protocol):
         """Look for queued actions that no executor has."""
 
 
-def get_transport(conf: cfg.ConfigOpts, url: str) -> oslo_messaging.Transport:
-    """Return the transport that ``[DEFAULT] transport_url`` names."""
-    # Two parts of oslo.messaging register their options on the global configuration only.
+def register_options(conf: cfg.ConfigOpts) -> None:
+    """Register what two parts of oslo.messaging register on the global configuration only."""
     conf.register_opts(oslo_messaging_metrics, group="oslo_messaging_metrics")
     conf.register_opts(oslo_messaging_tracing, group="oslo_messaging_tracing")
+
+
+def get_transport(conf: cfg.ConfigOpts, url: str) -> oslo_messaging.Transport:
+    """Return the transport that ``[DEFAULT] transport_url`` names."""
+    register_options(conf)
     return oslo_messaging.get_rpc_transport(conf, url=url)
 
 

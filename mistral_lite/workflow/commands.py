@@ -30,6 +30,13 @@ class RunTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunTaskAgain:
+    """Begin a task anew that a rerun has set RUNNING, with all its policies."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleTask:
     """Start the actions or nested workflows of a RUNNING task, or the next portion of them."""
 
@@ -43,6 +50,20 @@ class CompleteTask:
     task_id: str
     state: State
     info: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkipTask:
+    """Leave a failed task behind as SKIPPED and go on after it."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """Decide what follows a task that finished while its workflow was paused."""
+
+    task_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +88,8 @@ class ReportChild:
     child_id: str
 
 
-Order = StartWorkflow | RunTask | ScheduleTask | CompleteTask | RefreshJoin | CheckWorkflow | ReportChild
+TaskOrder = RunTask | RunTaskAgain | ScheduleTask | CompleteTask | SkipTask | FollowUp | RefreshJoin
+Order = StartWorkflow | CheckWorkflow | ReportChild | TaskOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,12 +34,15 @@ from mistral_lite.workflow import (
 from mistral_lite.workflow.commands import (
     CheckWorkflow,
     CompleteTask,
+    FollowUp,
     GoTo,
     Order,
     RefreshJoin,
     ReportChild,
     RunTask,
+    RunTaskAgain,
     ScheduleTask,
+    SkipTask,
     StartWorkflow,
 )
 from mistral_lite.workflow.decision import Decision, collect
@@ -236,6 +239,12 @@ def _carry_out(step: Step, order: Order) -> None:
             tasks.schedule(step, snapshot.tasks[task_id])
         case CompleteTask(task_id=task_id, state=state, info=info):
             tasks.complete(step, snapshot.tasks[task_id], state, info)
+        case RunTaskAgain(task_id=task_id):
+            rerun.begin_again(step, snapshot.tasks[task_id])
+        case SkipTask(task_id=task_id):
+            rerun.leave_behind(step, snapshot.tasks[task_id])
+        case FollowUp(task_id=task_id):
+            routing.follow_up(step, snapshot.tasks[task_id], is_resumed=True)
         case RefreshJoin(task_id=task_id, names=names):
             joins.refresh(step, snapshot.tasks[task_id], names)
         case CheckWorkflow(workflow_id=workflow_id):
@@ -264,10 +273,8 @@ def _workflow_of(step: Step, order: Order) -> str | None:
         case ReportChild(child_id=child_id):
             action = step.snapshot.actions.get(child_id)
             return action.workflow_id if action is not None else None
-        case RunTask() | ScheduleTask() | CompleteTask() | RefreshJoin():
-            return step.snapshot.tasks[order.task_id].workflow_id
         case _:
-            assert_never(order)
+            return step.snapshot.tasks[order.task_id].workflow_id
 
 
 def _fail(step: Step, order: Order, error: str) -> None:
@@ -280,13 +287,11 @@ def _fail(step: Step, order: Order, error: str) -> None:
             child = step.snapshot.actions.get(child_id)
             task_id = child.task_id if child else step.snapshot.workflows[child_id].parent_task_id
             assert task_id is not None
-        case RunTask() | ScheduleTask() | CompleteTask() | RefreshJoin():
-            task_id = order.task_id
         case _:
-            assert_never(order)
+            task_id = order.task_id
     task = step.snapshot.tasks[task_id]
     where = f"error={error}, wf={step.workflow_of(task).name}, task={task.name}"
-    if isinstance(order, (RunTask, ScheduleTask, RefreshJoin)):
+    if isinstance(order, (RunTask, RunTaskAgain, ScheduleTask, RefreshJoin)):
         message = f"Failed to run task [{where}]:"
     else:
         children = step.snapshot.children_of(task_id)

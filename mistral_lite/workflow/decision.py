@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from mistral_lite.workflow.journal import Entry, redo
 from mistral_lite.workflow.model import (
     ActionExecution,
+    Notification,
     PendingAction,
     TaskExecution,
     Timer,
@@ -42,12 +43,15 @@ class Decision:
     actions: dict[str, Change[ActionExecution]] = field(default_factory=dict)
     timers: dict[str, Change[Timer]] = field(default_factory=dict)
     pending: dict[str, Change[PendingAction]] = field(default_factory=dict)
+    notifications: dict[str, Change[Notification]] = field(default_factory=dict)
     entries: Sequence[Entry] = field(default=(), repr=False, compare=False)
 
     @property
     def is_empty(self) -> bool:
         """Whether no row changes."""
-        return not (self.workflows or self.tasks or self.actions or self.timers or self.pending)
+        return not (
+            self.workflows or self.tasks or self.actions or self.timers or self.pending or self.notifications
+        )
 
 
 def collect(snapshot: Snapshot, entries: Sequence[Entry], ignored: str | None) -> Decision:
@@ -59,6 +63,7 @@ def collect(snapshot: Snapshot, entries: Sequence[Entry], ignored: str | None) -
         id(snapshot.actions): decision.actions,
         id(snapshot.timers): decision.timers,
         id(snapshot.pending): decision.pending,
+        id(snapshot.notifications): decision.notifications,
     }
     first: dict[tuple[int, object], object] = {}
     for mapping, key, before, _ in entries:
@@ -84,4 +89,5 @@ def _row(value: object) -> object:
 def apply(snapshot: Snapshot, decision: Decision) -> None:
     """Make ``decision`` part of ``snapshot``, which must be the one that it was made over."""
     redo(decision.entries)
+    snapshot.notifications.clear()
     snapshot.version = decision.version

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mistral_lite.expressions.base import ExpressionEvaluator
+from mistral_lite.expressions.base import ExpressionEvaluator, ViewNotReady
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.lang.specs import ActionSpec, WorkflowSpec
 from mistral_lite.workflow.descriptors import ActionDescriptor
@@ -70,7 +70,7 @@ class Lookup:
     key: tuple[JsonValue, ...]
 
 
-class LookupNeeded(Exception):  # noqa: N818 - it asks for something, nothing went wrong
+class LookupNeeded(ViewNotReady):
     """The decision needs the answer to ``lookup`` first."""
 
     def __init__(self, lookup: Lookup) -> None:

@@ -1,4 +1,4 @@
-"""Frozen rows of the core: workflow, task and action executions, timers and pending actions.
+"""Frozen rows of the core: workflow, task and action executions, timers, pending actions, notifications.
 
 They mirror the tables one to one. A change is a new row made with ``dataclasses.replace``; JSON values
 inside are never changed in place, so rows share them freely.
@@ -191,3 +191,19 @@ class PendingAction:
     target: str | None
     available_at: datetime
     request: JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """What one publisher is to be told; a row of the outbox ``notifications``.
+
+    Only ever inserted by the core: what becomes of it after the commit is the notifier's business.
+    """
+
+    id: str
+    root_id: str
+    execution_id: str
+    publisher: JsonObject
+    event: str
+    payload: JsonObject
+    created_at: datetime

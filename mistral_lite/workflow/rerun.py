@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mistral_lite.jsontext import JsonObject
 from mistral_lite.workflow import resuming, routing, tasks
-from mistral_lite.workflow.commands import ScheduleTask
+from mistral_lite.workflow.commands import RunTaskAgain, ScheduleTask, SkipTask
 from mistral_lite.workflow.model import TaskExecution, TimerKind
 from mistral_lite.workflow.policies.after import disregard_results
 from mistral_lite.workflow.states import State
@@ -34,7 +34,7 @@ def rerun(step: Step, task: TaskExecution, *, reset: bool, environment: JsonObje
         # The count of a partial round stays that of the list.
         runtime["with_items"] = task.runtime["with_items"]
     step.cancel_timers(task.id)
-    task = step.set_task_state(
+    step.set_task_state(
         task.id,
         State.RUNNING,
         None,
@@ -45,10 +45,15 @@ def rerun(step: Step, task: TaskExecution, *, reset: bool, environment: JsonObje
         started_at=step.now,
         finished_at=None,
     )
+    step.order(RunTaskAgain(task_id=task.id))
+    return None
+
+
+def begin_again(step: Step, task: TaskExecution) -> None:
+    """Begin a task anew that was set RUNNING; all its policies apply, whatever it is."""
     task = tasks.apply_before_policies(step, task)
     if task.state == State.RUNNING:
         step.order(ScheduleTask(task_id=task.id))
-    return None
 
 
 def skip(step: Step, task: TaskExecution) -> str | None:
@@ -58,11 +63,16 @@ def skip(step: Step, task: TaskExecution) -> str | None:
     refusal = _reopen(step, task.workflow_id)
     if refusal is not None:
         return refusal
+    step.order(SkipTask(task_id=task.id))
+    return None
+
+
+def leave_behind(step: Step, task: TaskExecution) -> None:
+    """Set a failed task SKIPPED, publish what the spec says for that, and go on after it."""
     step.cancel_timers(task.id)
     task = step.set_task_state(task.id, State.SKIPPED, "Task was skipped.")
     tasks.publish(step, task, step.task_spec(task))
     routing.follow_up(step, step.snapshot.tasks[task.id])
-    return None
 
 
 def _reopen(step: Step, workflow_id: str) -> str | None:

@@ -56,7 +56,8 @@ def _finish_broken(step: Step, action: ActionExecution, error: str, digest: str 
     task = step.snapshot.tasks.get(action.task_id) if action.task_id is not None else None
     place = f", task={task.name}" if task is not None else ""
     message = f"Failed to complete action [error={error}, action={action.name}{place}]:"
-    step.set_action_state(action.id, State.ERROR, result=message, accepted=True, callback_digest=digest)
+    # Not accepted: what could not be transformed is no result of the task.
+    step.set_action_state(action.id, State.ERROR, result=message, accepted=False, callback_digest=digest)
     if task is not None and not task.is_finished:
         force_fail(step, task, message)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mistral_lite.jsontext import JsonObject
 from mistral_lite.workflow import completion, routing, tasks
-from mistral_lite.workflow.commands import CheckWorkflow, RefreshJoin, RunTask
+from mistral_lite.workflow.commands import CheckWorkflow, FollowUp, RefreshJoin, RunTask
 from mistral_lite.workflow.model import TimerKind
 from mistral_lite.workflow.states import State
 from mistral_lite.workflow.step import Step, merged_environment
@@ -76,7 +76,11 @@ def continue_workflow(step: Step, workflow_id: str) -> None:
         step.change_workflow(workflow_id, pending_failure=None)
         completion.fail(step, workflow_id, workflow.pending_failure)
         return
-    for task in step.snapshot.tasks_of(workflow_id):
+    held_back = step.snapshot.tasks_of(workflow_id)
+    routing.dispatch(step, workflow_id, ())
+    if step.snapshot.workflows[workflow_id].state != State.RUNNING:
+        return
+    for task in held_back:
         if "held" in task.runtime and not task.is_finished:
             tasks.go_on(step, task, TimerKind(task.runtime["held"]))
         elif task.state == State.IDLE:
@@ -84,6 +88,5 @@ def continue_workflow(step: Step, workflow_id: str) -> None:
         elif task.state == State.WAITING:
             step.order(RefreshJoin(task_id=task.id))
         elif task.is_finished and not task.processed:
-            routing.follow_up(step, task, is_resumed=True)
-    routing.dispatch(step, workflow_id, ())
+            step.order(FollowUp(task_id=task.id))
     step.order(CheckWorkflow(workflow_id=workflow_id))

@@ -18,6 +18,7 @@ from mistral_lite.workflow.journal import Journal
 from mistral_lite.workflow.library import Library
 from mistral_lite.workflow.model import (
     ActionExecution,
+    Notification,
     PendingAction,
     TaskExecution,
     TaskType,
@@ -85,6 +86,8 @@ class Snapshot:
         self.actions: dict[str, ActionExecution] = {}
         self.timers: dict[str, Timer] = {}
         self.pending: dict[str, PendingAction] = {}
+        # Of the decision in the making only; never loaded, and gone once it is applied.
+        self.notifications: dict[str, Notification] = {}
         # Index: (workflow id, task name) → ids of its executions, oldest first.
         self._by_name: dict[tuple[str, str], dict[str, None]] = {}
         # Index: workflow id → ids of its tasks, oldest first.
@@ -224,6 +227,10 @@ class Snapshot:
     def remove_pending(self, action_id: str) -> None:
         """Remove the pending attempt of an action if there is one."""
         self.journal.remove(self.pending, action_id)
+
+    def put_notification(self, row: Notification) -> None:
+        """Insert a notification."""
+        self.journal.set(self.notifications, row.id, row)
 
     def _index_child(self, task_id: str, before: Child | None, row: Child) -> None:
         if before is None:

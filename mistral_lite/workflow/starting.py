@@ -77,7 +77,7 @@ def prepare_start(
     ``environment`` is the resolved ``env`` of ``params``; a nested start passes the root's as
     ``root_environment``, which is what ``env()`` shows. Raises ``InputError`` and ``EvaluationError``.
     """
-    check_parameters(spec.name, _class_name(spec), spec.input, workflow_input)
+    check_input(spec, workflow_input)
     _check_target(spec, params)
     complete = {**workflow_input, **_defaults(spec.input, workflow_input)}
     view = StartView(
@@ -95,6 +95,11 @@ def prepare_start(
     check_size("input", prepared.input, field_size_limit_kb)
     check_size("params", prepared.params, field_size_limit_kb)
     return prepared
+
+
+def check_input(spec: WorkflowSpec, given: Mapping[str, JsonValue]) -> None:
+    """Raise ``InputError`` unless ``given`` is what a workflow wants as its input."""
+    check_parameters(spec.name, _class_name(spec), spec.input, given)
 
 
 def check_parameters(

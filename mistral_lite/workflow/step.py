@@ -16,10 +16,11 @@ from datetime import datetime, timedelta
 from mistral_lite.ids import derived_id
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.lang.specs import TaskSpec, WorkflowSpec
-from mistral_lite.workflow import data_flow
+from mistral_lite.workflow import data_flow, notifications
 from mistral_lite.workflow.commands import Order
 from mistral_lite.workflow.model import (
     ActionExecution,
+    Notification,
     PendingAction,
     TaskExecution,
     TaskType,
@@ -74,6 +75,7 @@ class Step:
     def add_workflow(self, row: WorkflowExecution) -> WorkflowExecution:
         """Add a workflow execution."""
         self.snapshot.put_workflow(row)
+        self.notify_of_workflow(row, None)
         return row
 
     def add_task(
@@ -132,8 +134,11 @@ class Step:
         self, workflow_id: str, state: State, info: str | None = None, **changes: object
     ) -> WorkflowExecution:
         """Move a workflow execution to ``state``. Raises ``InvalidTransitionError``."""
-        require(Machine.WORKFLOW, self.snapshot.workflows[workflow_id].state, state)
-        return self.change_workflow(workflow_id, state=state, state_info=shortened(info), **changes)
+        before = self.snapshot.workflows[workflow_id].state
+        require(Machine.WORKFLOW, before, state)
+        row = self.change_workflow(workflow_id, state=state, state_info=shortened(info), **changes)
+        self.notify_of_workflow(row, before)
+        return row
 
     def set_task_state(
         self, task_id: str, state: State, info: str | None = None, **changes: object
@@ -143,14 +148,50 @@ class Step:
         require(Machine.TASK, row.state, state)
         if state == State.RUNNING and row.state in {State.IDLE, State.WAITING} and row.started_at is None:
             changes.setdefault("started_at", self.now)
+        # One that a policy put back to IDLE has begun before; going on is no first run.
+        is_first_run = row.state == State.IDLE and row.started_at is None
         if is_finished(state):
             changes.setdefault("finished_at", self.now)
-        return self.change_task(task_id, state=state, state_info=shortened(info), **changes)
+        changed = self.change_task(task_id, state=state, state_info=shortened(info), **changes)
+        self._notify_of_task(changed, None if is_first_run else row.state)
+        return changed
 
     def set_action_state(self, action_id: str, state: State, **changes: object) -> ActionExecution:
         """Move an action execution to ``state``. Raises ``InvalidTransitionError``."""
         require(Machine.ACTION, self.snapshot.actions[action_id].state, state)
         return self.change_action(action_id, state=state, **changes)
+
+    def notify_of_workflow(self, row: WorkflowExecution, before: State | None) -> None:
+        """Tell those who asked for it of a workflow execution's new state."""
+        if not row.params.get("notify") or row.state == before:
+            return
+        event = notifications.workflow_event(before, row.state)
+        if event is not None:
+            self._notify(row, row.id, event, notifications.workflow_payload(row, event))
+
+    def _notify_of_task(self, row: TaskExecution, before: State | None) -> None:
+        workflow = self.workflow_of(row)
+        if not workflow.params.get("notify") or row.state == before:
+            return
+        event = notifications.task_event(before, row.state)
+        if event is not None:
+            self._notify(workflow, row.id, event, notifications.task_payload(row, workflow, event))
+
+    def _notify(
+        self, workflow: WorkflowExecution, execution_id: str, event: str, payload: JsonObject
+    ) -> None:
+        for publisher in notifications.publishers_of(workflow.params, event):
+            self.snapshot.put_notification(
+                Notification(
+                    id=self.new_id(),
+                    root_id=workflow.root_id,
+                    execution_id=execution_id,
+                    publisher=publisher,
+                    event=event,
+                    payload=payload,
+                    created_at=self.now,
+                )
+            )
 
     def set_timer(self, kind: TimerKind, task_id: str, delay_s: float) -> None:
         """Set a timer for a task, ``delay_s`` seconds from now."""

@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
             case _:
                 self.answer(200, json.dumps(seen).encode())
 
-    do_POST = do_GET  # noqa: N815 - the server finds the method by this name
+    do_POST = do_GET
 
 
 @pytest.fixture

@@ -31,7 +31,9 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [str(Path(sys.executable).parent / "mistral-lite"), "serve", "--port", str(port)]
     command += ["--state-dir", str(folder / "state"), "--config-file", str(config)]
     with (folder / "service.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        )
         try:
             url = f"http://127.0.0.1:{port}/v2"
             _wait_until_ready(url, process, folder / "service.log")

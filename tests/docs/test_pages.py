@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -54,12 +55,13 @@ def test_the_pages_build_without_warnings(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def error_classes(base: type[errors.MistralLiteError] = errors.MistralLiteError) -> set[type]:
-    return set().union(*({kind, *error_classes(kind)} for kind in base.__subclasses__() if is_public(kind)))
-
-
-def is_public(kind: type) -> bool:
-    return kind.__module__ == errors.__name__
+def error_classes(
+    base: type[errors.MistralLiteError] = errors.MistralLiteError,
+) -> Iterator[type[errors.MistralLiteError]]:
+    for kind in base.__subclasses__():
+        if kind.__module__ == errors.__name__:
+            yield kind
+            yield from error_classes(kind)
 
 
 def test_every_code_of_an_error_is_listed_with_its_status() -> None:

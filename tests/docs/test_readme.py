@@ -28,7 +28,7 @@ def free_port() -> int:
         return port
 
 
-def eventually(check: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+def eventually(check: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not check():
         assert time.monotonic() < deadline, what
@@ -106,7 +106,7 @@ def test_five_commands_to_a_finished_workflow(tmp_path: Path, port: int, environ
             print(*commands[2:4], sep="\n", file=terminal, flush=True)
             eventually(lambda: has_finished(port), "the workflow has finished")
             print(commands[4], "exit", sep="\n", file=terminal, flush=True)
-            assert shell.wait(30) == 0, log.read_text()
+            assert shell.wait(60) == 0, log.read_text()
         finally:
             os.killpg(shell.pid, signal.SIGKILL)
     said = log.read_text()

@@ -6,7 +6,9 @@ Roles are named as their command is (``engine``), and further processes of a rol
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,8 +17,10 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +30,10 @@ import kombu
 import psycopg
 import requests
 from neighbours import TcpProxy
+
+with warnings.catch_warnings(action="ignore"):
+    # The client warns about its own libraries.
+    import mistralclient.shell
 
 FINISHED = frozenset({"SUCCESS", "ERROR", "CANCELLED"})
 
@@ -102,6 +110,20 @@ class Process:
         return self._popen.wait(timeout_s)
 
 
+@contextmanager
+def _surroundings_of_the_client() -> Iterator[None]:
+    """Let the client set up logging as in a process of its own, and take it back."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    root.handlers.clear()
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
 class Deployment(ABC):
     """Processes that serve one API together."""
 
@@ -133,15 +155,22 @@ class Deployment(ABC):
 
     # -- processes ---------------------------------------------------------------------------------
 
-    def start(self, *roles: str, **environment: str) -> None:
+    def start(self, *roles: str) -> None:
         """Start ``roles`` (default: all that are not running) and wait until they are ready."""
         wanted = [role for role in roles or self.roles if not self.is_running(role)]
         for role in wanted:
-            self.processes[role] = Process(
-                self._arguments(role.partition("-")[0]), self.folder / f"{role}.log", environment
-            )
+            self._launch(role, {})
         for role in wanted:
             self.processes[role].wait_ready()
+
+    def start_armed(self, role: str, crash_point: str) -> None:
+        """Start ``role`` so that it dies at ``crash_point``, which may be before it is ready."""
+        self._launch(role, {"MISTRAL_LITE_CRASH_AT": crash_point})
+
+    def _launch(self, role: str, environment: dict[str, str]) -> None:
+        self.processes[role] = Process(
+            self._arguments(role.partition("-")[0]), self.folder / f"{role}.log", environment
+        )
 
     def _arguments(self, command: str) -> list[str]:
         return [command, "--config-file", str(self.config_file)]
@@ -208,8 +237,16 @@ class Deployment(ABC):
         return done.stdout
 
     def try_mistral(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the official client. In this process: most of its time is that of its imports."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), _surroundings_of_the_client():
+            code = mistralclient.shell.main(["--os-mistral-url", f"{self.url}/v2", *arguments])
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+    def mistral_process(self, *arguments: str) -> str:
+        """Run the official client as a user does, with its address in the environment."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-        return subprocess.run(
+        done = subprocess.run(
             [str(Path(sys.executable).with_name("mistral")), *arguments],
             cwd=self.folder,
             env={**inherited, "OS_MISTRAL_URL": f"{self.url}/v2"},
@@ -218,6 +255,8 @@ class Deployment(ABC):
             check=False,
             timeout=60,
         )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     # -- what most tests do ------------------------------------------------------------------------
 

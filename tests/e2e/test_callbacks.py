@@ -115,13 +115,26 @@ def test_an_action_whose_task_timed_out(deployment: Deployment) -> None:
     assert_too_late(deployment, execution_id, action_id, "ERROR")
 
 
-def test_an_action_whose_execution_was_cancelled(deployment: Deployment) -> None:
+def test_an_action_that_was_cancelled(deployment: Deployment) -> None:
+    execution_id = deployment.run(WAITING)
+    action_id = deployment.running_action(execution_id)
+    assert deliver(deployment, action_id, {"state": "CANCELLED"}) == 200
+    assert deployment.finished(execution_id)["state"] == "CANCELLED"
+    assert_too_late(deployment, execution_id, action_id, "CANCELLED")
+
+
+def test_an_action_that_outlives_its_cancelled_execution(deployment: Deployment) -> None:
     execution_id = deployment.run(WAITING)
     action_id = deployment.running_action(execution_id)
     path = f"/v2/executions/{execution_id}"
     assert deployment.call("PUT", path, {"state": "CANCELLED"}).status == 200
     assert deployment.finished(execution_id)["state"] == "CANCELLED"
-    assert_too_late(deployment, execution_id, action_id, "CANCELLED")
+
+    # The result is kept with the action; the execution stays as it is.
+    assert deliver(deployment, action_id, RESULT) == 200
+    assert deliver(deployment, action_id, RESULT) == 200
+    assert deliver(deployment, action_id, {"state": "SUCCESS", "output": 4}) == 409
+    assert deployment.execution(execution_id)["state"] == "CANCELLED"
 
 
 def assert_too_late(deployment: Deployment, execution_id: str, action_id: str, state: str) -> None:

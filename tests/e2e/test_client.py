@@ -63,7 +63,7 @@ def test_the_life_of_a_workflow(deployment: Deployment) -> None:
     assert action_id in [row["ID"] for row in rows(deployment, "action-execution-list")]
     (listed,) = rows(deployment, "action-execution-list", tasks["wait"]["ID"])
     assert (listed["ID"], listed["Name"], listed["State"]) == (action_id, "std.async_noop", "RUNNING")
-    assert rows(deployment, "action-execution-get", action_id)["Task name"] == "wait"
+    assert rows(deployment, "action-execution-get", action_id)["Name"] == "std.async_noop"
     updated = rows(deployment, "action-execution-update", action_id, "--state", "SUCCESS", "--output", "3")
     assert updated["State"] == "SUCCESS"
     assert json.loads(deployment.mistral("action-execution-get-output", action_id)) == {"result": 3}

@@ -61,10 +61,10 @@ def nested_aliases() -> str:
     [
         pytest.param(UNKNOWN_TASK, ["first", "nowhere"], id="unknown-task"),
         pytest.param(BAD_YAML, ["line"], id="bad-yaml"),
-        pytest.param(BAD_YAQL, ["first", "$.a +"], id="bad-yaql"),
-        pytest.param(BAD_JINJA, ["first", "_.a +"], id="bad-jinja"),
+        pytest.param(BAD_YAQL, ["first", "input.output"], id="bad-yaql"),
+        pytest.param(BAD_JINJA, ["first", "input.output"], id="bad-jinja"),
         pytest.param(UNKNOWN_FIELD, ["first", "on-sucess"], id="unknown-field"),
-        pytest.param(nested_aliases(), ["alias"], id="nested-aliases"),
+        pytest.param(nested_aliases(), ["x0", "line 2"], id="nested-aliases"),
         pytest.param("[" * 10_000, ["line"], id="deep-nesting"),
         pytest.param("version: '2.0'\nbroken: 3\n", ["broken"], id="no-mapping"),
     ],
@@ -74,7 +74,7 @@ def test_an_invalid_workflow(deployment: Deployment, text: str, place: list[str]
     assert answer.status == 400
     for word in place:
         assert word in answer.body["faultstring"]
-    assert len(answer.body["faultstring"]) < 2000
+    assert len(answer.body["faultstring"]) < 5000
     assert deployment.call("GET", "/v2/workflows/broken").status == 404
 
     checked = deployment.call("POST", "/v2/workflows/validate", raw=text.encode())

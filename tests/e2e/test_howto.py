@@ -51,7 +51,9 @@ def upload(deployment: Deployment, tmp_path: Path) -> Callable[[str], None]:
 
 
 def start(deployment: Deployment) -> str:
-    execution_id: str = json.loads(deployment.mistral("execution-create", "my_workflow", "-f", "json"))["ID"]
+    execution_id: str = json.loads(
+        deployment.mistral_process("execution-create", "my_workflow", "-f", "json")
+    )["ID"]
     return execution_id
 
 
@@ -85,7 +87,7 @@ def test_a_human_delivers_the_result(
     (request,) = eventually(lambda: list(service.requests), what="the web service is asked")
     action_id = request.action_execution_id
 
-    deployment.mistral("action-execution-update", action_id, "--state", "SUCCESS", "--output", "3")
+    deployment.mistral_process("action-execution-update", action_id, "--state", "SUCCESS", "--output", "3")
 
     assert deployment.finished(execution_id)["state"] == "SUCCESS"
     task = deployment.tasks(execution_id)["one_plus_two"]

@@ -307,6 +307,17 @@ def test_an_action_with_a_target_goes_to_its_bearer(service, targets, count):
     assert len(service.claim(targets=("here",))) == 1 - count
 
 
+def test_an_executor_that_finds_nothing_leaves_the_rest_to_others(service, pool):
+    text = "version: '2.0'\nw:\n  tasks:\n    t:\n      action: std.noop\n      target: here\n"
+    service.api.upload(text)
+    service.start("w")
+    stranger = pool.submit(service.claim, executor_id="e1", wait_s=1.0)
+    bearer = pool.submit(service.claim, executor_id="e2", targets=("here",), wait_s=60.0)
+
+    assert [action.name for action in bearer.result()] == ["std.noop"]
+    assert stranger.result() == ()
+
+
 def test_a_sweep_finds_what_no_bell_told(idle):
     idle.api.upload(CHAIN)
     execution = idle.api.start("chain")
@@ -326,7 +337,7 @@ w:
   tasks:
     t:
       action: std.noop
-      wait-before: 1000
+      wait-before: 1000000
 """)
     idle.add_engine()
     execution = idle.start("w")

@@ -124,7 +124,7 @@ def test_outcomes(action, outcome, result):
     assert run(action) == (outcome, result)
 
 
-@pytest.mark.parametrize("value", [LOOP, b"\xff", {"a": "\ud800"}, {(1, 2): 3, "x": 2**70}])
+@pytest.mark.parametrize("value", [LOOP, b"\xff", {(1, 2): 3, "x": 2**70}])
 def test_a_result_that_is_no_data_is_an_error_that_says_why(value):
     outcome, result = run(Scripted(value))
     assert outcome is Outcome.ERROR

@@ -196,7 +196,9 @@ def test_stop_waits_for_what_runs_and_for_its_report(engine, source, start):
     thread = threading.Thread(target=lambda: stopped.append(executor.stop(20)))
     thread.start()
     # While it drains, it claims nothing and keeps its lease.
-    engine.wait(lambda: engine.calls[-1].capacity == 0 and ref(1) in engine.calls[-1].running)
+    engine.wait(
+        lambda: engine.calls[-1].capacity == 0 and ref(1) in engine.calls[-1].running and not engine.parked
+    )
     engine.enqueue(order(2))
     source.gate.set()
     thread.join(20)

@@ -199,11 +199,35 @@ def test_structures_are_walked_but_neither_keys_nor_results() -> None:
     assert result == {"<% $.n %>": [3, {"a": [3, 1, None]}], "text": "<% $.n %>"}
 
 
-def test_with_an_empty_context_nothing_is_evaluated() -> None:
+@pytest.mark.parametrize(
+    ("text", "result", "expected"),
+    [
+        ("<% $ %>", "abc", "abc"),
+        ("<% $ %>!", 5, "5!"),
+        ("<% $ * 2 %>", 5, 10),
+        ("<% $.where($ > 1) %>", [1, 2], [2]),
+        ("<% $.name %>", [{"name": "a"}], ["a"]),
+        ("<% $ %>", [1, {"a": 2}], [1, {"a": 2}]),
+        ("<% $ = null %>", None, True),
+        ("was <% $ %>", None, "was None"),
+        ("<% $ %>", {}, {}),
+        ("<% len($) %>", [], 0),
+        ("{{ _ }}", "abc", "abc"),
+        ("{{ _ + 1 }}", 5, 6),
+        ("{{ _ | join('-') }}", [1, 2], "1-2"),
+        ("{{ _[0].name }}", [{"name": "a"}], "a"),
+        ("{{ _ }}", [1], [1]),
+        ("{{ _ }}!", None, "None!"),
+        ("{{ _ }}", {}, {}),
+    ],
+)
+def test_the_output_of_an_adhoc_action_sees_any_result(text: str, result: object, expected: object) -> None:
+    assert EVALUATOR.evaluate(text, result, None) == expected
+
+
+def test_an_empty_context_is_evaluated_over_like_any_other() -> None:
     value = {"a": ["<% 1 %>"]}
-    result = EVALUATOR.evaluate(value, LayeredContext([{}]), None)
-    assert result == value
-    assert result["a"] is not value["a"]
+    assert EVALUATOR.evaluate(value, LayeredContext([{}]), None) == {"a": [1]}
 
 
 FUNCTIONS = [

@@ -86,7 +86,12 @@ def test_an_option_of_mistral_without_effect_is_accepted_and_says_so(
 
 def test_every_setting_is_read_by_the_code_that_wires_the_parts() -> None:
     package = ROOT / "mistral_lite"
-    readers = [package / "parts.py", *package.glob("api/w*.py"), *package.glob("cli/*.py")]
+    readers = [
+        package / "parts.py",
+        package / "log_setup.py",
+        *package.glob("api/w*.py"),
+        *package.glob("cli/*.py"),
+    ]
     attributes = {
         node.attr
         for path in readers

@@ -24,7 +24,7 @@ from psycopg import sql
 
 from tools.bench.client import BenchError, Client
 
-_START_S = 60.0
+_START_S = 120.0
 _STOP_S = 20.0
 
 

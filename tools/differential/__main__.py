@@ -24,9 +24,13 @@ OWN_PACE = Pace(poll_s=0.1, still_s=1.0, deadline_s=20.0)
 
 def main() -> int:
     """Run one command; the exit code is 1 if outcomes differ without a stated reason."""
-    parser = argparse.ArgumentParser(prog="differential", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        prog="differential", description=__doc__.splitlines()[0] if __doc__ else None
+    )
     parser.add_argument("command", choices=["record", "compare", "accept", "document"])
-    parser.add_argument("--base-url", help="of the reference (record) or of mistral_lite, for example http://h:8989/v2")
+    parser.add_argument(
+        "--base-url", help="of the reference (record) or of mistral_lite, for example http://h:8989/v2"
+    )
     parser.add_argument("--only", help="cases whose 'theme/name' contains this text")
     parser.add_argument("--missing", action="store_true", help="record only what has no record yet")
     parser.add_argument("--threads", type=int, default=16)
@@ -62,7 +66,7 @@ def _report(cases: list[Case], outcomes: dict[str, Outcome]) -> int:
     unexplained = 0
     equal = 0
     for case in cases:
-        if outcomes[case.name] == known.get(case.name):
+        if case.name in outcomes and outcomes[case.name] == known.get(case.name):
             equal += 1
             if case.differs:
                 print(f"== {case.theme}/{case.name}: equal, though a difference is stated")
@@ -71,12 +75,12 @@ def _report(cases: list[Case], outcomes: dict[str, Outcome]) -> int:
         else:
             unexplained += 1
             print(f"== {case.theme}/{case.name}: DIFFERS ({case.shows})")
-            print("\n".join(_difference(known.get(case.name), outcomes[case.name])))
+            print("\n".join(_difference(known.get(case.name), outcomes.get(case.name))))
     print(f"{len(cases)} cases, {equal} equal, {unexplained} differ without a reason")
     return 1 if unexplained else 0
 
 
-def _difference(reference: Outcome | None, here: Outcome) -> list[str]:
+def _difference(reference: Outcome | None, here: Outcome | None) -> list[str]:
     return list(difflib.unified_diff(_lines(reference), _lines(here), "reference", "here", lineterm="", n=2))
 
 

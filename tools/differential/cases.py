@@ -75,7 +75,9 @@ def load_cases(folder: Path = CASES) -> list[Case]:
 def _case(body: dict[str, Any], theme: str) -> Case:
     unknown = set(body) - _KEYS
     if unknown or "name" not in body or "shows" not in body:
-        raise ValueError(f"{theme}: {body.get('name')}: unknown keys {sorted(unknown)} or no 'name' and 'shows'")
+        raise ValueError(
+            f"{theme}: {body.get('name')}: unknown keys {sorted(unknown)} or no 'name' and 'shows'"
+        )
     return Case(
         name=body["name"],
         theme=theme,

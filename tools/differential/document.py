@@ -5,7 +5,9 @@ from __future__ import annotations
 from differential.cases import CASES, Case
 
 DOCUMENT = CASES.parents[2] / "docs" / "differences.rst"
-_MARK = ".. Generated from tests/differential/cases by 'python -m differential document'; do not edit below.\n"
+_MARK = (
+    ".. Generated from tests/differential/cases by 'python -m differential document'; do not edit below.\n"
+)
 
 
 def rendered(cases: list[Case]) -> str:

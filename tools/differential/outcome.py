@@ -13,17 +13,33 @@ from differential.service import Service
 
 _ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?")
-_TRACEBACK = re.compile(r"\n\s*Traceback \(most recent call last\):(\n(?!    \[(action|wf)_ex_id|  \S+ \[task_ex_id).*)*")
+_TRACEBACK = re.compile(
+    r"\n\s*Traceback \(most recent call last\):(\n(?!    \[(action|wf)_ex_id|  \S+ \[task_ex_id).*)*"
+)
 _INDEX = re.compile(r"idx=\d+")
 _CHILD = re.compile(r"((?:^    \[(?:action|wf)_ex_id=.*\n?)+)", re.MULTILINE)
+# Where mistral_lite explains in words of its own, and never shows a value: only the head of the text is compared.
+_OWN_WORDS = (
+    (re.compile(r"(Invalid data type in \w+Policy:)(?s:.*?)(?=, wf=|\Z)"), r"\1 ..."),
+    (re.compile(r"(Wrong input format for:).*?(?=All arrays|Iterable type)"), r"\1 ... "),
+    (re.compile(r"(Wrong dynamic input for task: \S+).*?(?=, wf=|\Z)"), r"\1 ..."),
+    (
+        re.compile(r"(Failed to instantiate an action \[action_desc=)(?s:.*?)(?=\n    \[|\n  \S+ \[task|\Z)"),
+        r"\1 ...",
+    ),
+    (re.compile(r"\[action=[^,]*, action_ex_id=None"), "[action=..., action_ex_id=<id>"),
+    (re.compile(r"\[action=[^,]*(?=, action_ex_id)"), "[action=..."),
+    (re.compile(r"'[\w.]*ContextView object'"), "'dict object'"),
+    (re.compile(r"class=[\w.]*\."), "class="),
+)
 _INTERNAL = ("__execution", "__env", "__versions", "__task_execution", "openstack")
 
 
 def observe(service: Service, execution_id: str, marks: dict[str, str]) -> dict[str, Any]:
     """Return the normalised tree under one workflow execution; ``marks`` maps texts of the run to stable ones."""
     tree = _execution(service, service.one(f"/executions/{execution_id}"))
-    normal: dict[str, Any] = _normal(tree, marks)
-    return normal
+    seen: dict[str, Any] = normal(tree, marks)
+    return seen
 
 
 def _execution(service: Service, row: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +64,7 @@ def _task(service: Service, task_id: str) -> dict[str, Any]:
         "name": row["name"],
         "state": row["state"],
         "state_info": row["state_info"],
-        "published": _decoded(row["published"]),
+        "published": _decoded(row["published"]) or {},
         "result": _decoded(row["result"]),
     }
     if actions:
@@ -75,15 +91,17 @@ def _decoded(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) and value else value
 
 
-def _normal(value: Any, marks: dict[str, str]) -> Any:
+def normal(value: Any, marks: dict[str, str]) -> Any:
     """Normalise texts; sort the lists that have no promised order (tasks, actions, executions)."""
     if isinstance(value, str):
         return normal_text(value, marks)
     if isinstance(value, list):
-        return [_normal(item, marks) for item in value]
+        return [normal(item, marks) for item in value]
     if isinstance(value, dict):
         return {
-            key: _ordered(_normal(item, marks)) if key in {"tasks", "actions", "executions"} else _normal(item, marks)
+            key: _ordered(normal(item, marks))
+            if key in {"tasks", "actions", "executions"}
+            else normal(item, marks)
             for key, item in ((normal_text(key, marks), item) for key, item in sorted(value.items()))
             if key not in _INTERNAL
         }
@@ -101,6 +119,13 @@ def normal_text(text: str, marks: dict[str, str]) -> str:
     for mark, stable in marks.items():
         text = text.replace(mark, stable)
     text = _TRACEBACK.sub("", text)
+    for pattern, head in _OWN_WORDS:
+        text = pattern.sub(head, text)
     text = _TIME.sub("<time>", _ID.sub("<id>", text))
-    text = _CHILD.sub(lambda found: "".join(sorted(found[1].splitlines(keepends=True))), _INDEX.sub("idx=n", text))
+    text = _CHILD.sub(_sorted_lines, _INDEX.sub("idx=n", text))
     return text.rstrip("\n")
+
+
+def _sorted_lines(found: re.Match[str]) -> str:
+    lines = found[1].splitlines()
+    return "\n".join(sorted(lines)) + ("\n" if found[1].endswith("\n") else "")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from differential.cases import NAME_MARK, PEER_MARK, Case, renamed
-from differential.outcome import normal_text, observe
+from differential.outcome import normal, normal_text, observe
 from differential.peer import Peer
 from differential.service import Answer, Service
 
@@ -44,16 +45,21 @@ class Pace:
 
 
 def run_cases(base_url: str, cases: list[Case], pace: Pace, *, threads: int = 16) -> dict[str, Outcome]:
-    """Run all cases, several at once, and return their outcomes by name."""
+    """Run all cases, several at once, and return their outcomes by name.
+
+    A case that breaks the rules of the runner itself has none; the reason is printed.
+    """
     run_id = uuid.uuid4().hex[:6]
 
-    def one(numbered: tuple[int, Case]) -> Outcome:
-        number, case = numbered
+    def one(number: int, case: Case) -> Outcome:
         return _Run(Service(base_url), case, f"d{run_id}x{number:03}_", peer, pace).outcome()
 
     with Peer() as peer, ThreadPoolExecutor(threads) as pool:
-        outcomes = list(pool.map(one, enumerate(cases)))
-    return {case.name: outcome for case, outcome in zip(cases, outcomes, strict=True)}
+        futures = {case.name: pool.submit(one, number, case) for number, case in enumerate(cases)}
+    for future in futures.values():
+        if future.exception():
+            traceback.print_exception(future.exception())
+    return {name: future.result() for name, future in futures.items() if not future.exception()}
 
 
 class _Run:
@@ -86,21 +92,27 @@ class _Run:
             for document in self._case.documents:
                 self._upload({"kind": document.kind, "text": document.text})
             for environment in self._case.environments:
-                self._note("environment", self._service.call("POST", "/environments", self._named(environment)))
+                self._note(
+                    "environment", self._service.call("POST", "/environments", self._named(environment))
+                )
             for step in self._case.steps:
                 ((verb, body),) = step.items()
                 self._steps[verb](self._named(body))
-            ended = self._end()
+            self._end()
+            missing = None
         except _Overdue as overdue:
-            ended = str(overdue)
+            missing = str(overdue)
+        except Exception as error:
+            error.add_note(f"in the case {self._case.theme}/{self._case.name}")
+            raise
         trees = {
             name: self._without_chance(observe(self._service, execution_id, self._stable))
             for name, execution_id in self._executions.items()
             if self._service.call("GET", f"/executions/{execution_id}").status == 200
         }
         outcome: Outcome = {"steps": self._log, "executions": trees}
-        if ended:
-            outcome["overdue"] = normal_text(ended, self._stable)
+        if missing:
+            outcome["overdue"] = normal_text(missing, self._stable)
         return outcome
 
     def _named(self, value: Any) -> Any:
@@ -117,9 +129,9 @@ class _Run:
         return value
 
     def _note(self, verb: str, answer: Answer, kept: dict[str, Any] | None = None) -> None:
-        """Record a refusal, or what a step asked to keep; success needs no word."""
+        """Record a refusal (without its words), or what a step asked to keep; success needs no word."""
         if answer.fault is not None:
-            self._log.append({verb: answer.status, "fault": normal_text(answer.fault, self._stable)})
+            self._log.append({verb: answer.status})
         elif kept:
             self._log.append({verb: answer.status, "kept": kept})
 
@@ -164,9 +176,11 @@ class _Run:
         self._note("task", self._service.call("PUT", f"/tasks/{task_id}", {"id": task_id, **body}))
 
     def _call(self, body: dict[str, Any]) -> None:
-        answer = self._service.call(body.get("method", "GET"), self._filled(body["path"]), self._filled(body.get("body")))
+        answer = self._service.call(
+            body.get("method", "GET"), self._filled(body["path"]), self._filled(body.get("body"))
+        )
         found = answer.body if isinstance(answer.body, dict) else {}
-        kept = {key: renamed(found.get(key), self._stable) for key in body.get("keep", [])}
+        kept = normal({key: found.get(key) for key in body.get("keep", [])}, self._stable)
         self._note("call", answer, kept)
 
     def _filled(self, value: Any) -> Any:
@@ -198,7 +212,8 @@ class _Run:
         else:
             of, states = body.get("of", "main"), _states(body["state"])
             self._until(
-                lambda: any(row["state"] in states for row in self._execution_rows(of)), f"{of} is {body['state']}"
+                lambda: any(row["state"] in states for row in self._execution_rows(of)),
+                f"{of} is {body['state']}",
             )
 
     def _until(self, reached: Callable[[], bool], goal: str) -> None:
@@ -208,12 +223,11 @@ class _Run:
                 raise _Overdue(goal)
             time.sleep(self._pace.poll_s)
 
-    def _end(self) -> str | None:
-        """Wait for the end that the case expects; returns what was missing, if anything."""
+    def _end(self) -> None:
+        """Wait for the end that the case expects."""
         if self._case.ends == "quiet":
             self._until(self._quiet, "everything is finished")
         self._still()
-        return None
 
     def _still(self) -> None:
         """Wait until two looks, one pause apart, see the same."""
@@ -264,8 +278,9 @@ class _Run:
         return [execution for execution, _ in self._trees() if execution["workflow_name"] == of]
 
     def _execution_id(self, of: str) -> str:
-        if of not in self._executions:
-            self._until(lambda: bool(self._execution_rows(of)), f"{of} exists")
+        if of in self._executions:
+            return self._executions[of]
+        self._until(lambda: bool(self._execution_rows(of)), f"{of} exists")
         return str(self._execution_rows(of)[-1]["id"])
 
     def _task_rows(self, name: str) -> list[dict[str, Any]]:
@@ -280,7 +295,7 @@ class _Run:
         return self._service.many(f"/tasks/{task_id}/action_executions", "action_executions")
 
 
-class _Overdue(Exception):
+class _Overdue(Exception):  # noqa: N818 - an outcome of a case, not an error of ours
     """What was waited for did not come; the argument says what it was."""
 
 

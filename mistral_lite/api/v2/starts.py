@@ -1,4 +1,4 @@
-"""Starting a workflow: everything that is refused is refused before anything is stored."""
+"""Starting a workflow on request: which one, from what, and only once for one id."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from copy import deepcopy
 
 import sqlalchemy as sa
 
+from mistral_lite import starts
 from mistral_lite.api.commands import announce
 from mistral_lite.api.routing import Call
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.specs import SpecCache
-from mistral_lite.db import definitions, environments, executions, inbox
+from mistral_lite.db import definitions, executions
 from mistral_lite.db.definitions import Definition
 from mistral_lite.db.listing import Row
 from mistral_lite.errors import AlreadyExistsError, InputError, NotFoundError
-from mistral_lite.ids import new_id
-from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
-from mistral_lite.workflow.starting import PreparedStart, prepare_start
-from mistral_lite.workflow.states import State
+from mistral_lite.jsontext import JsonObject, JsonValue, load
+from mistral_lite.starts import StartRequest, StartRules
 
 
 def merged(base: JsonValue, over: JsonValue) -> JsonValue:
@@ -33,7 +32,12 @@ class Starter:
 
     def __init__(self, services: ApiServices) -> None:
         self._services = services
-        self._specs = SpecCache()
+        self._rules = StartRules(
+            evaluator=services.evaluator,
+            find_spec=SpecCache().get,
+            field_size_limit_kb=services.settings.field_size_limit_kb,
+            notify=services.settings.notify,
+        )
 
     def start(self, call: Call) -> Row | JsonObject:
         """Create an execution, or return the one that has the given id already.
@@ -47,7 +51,8 @@ class Starter:
         with self._services.database.read() as connection:
             wanted = self._with_source(connection, call)
             definition = _find_definition(connection, call, wanted)
-            values = self._prepare(connection, call, wanted, definition, identifier)
+            request = self._request(call, wanted, definition, identifier)
+            values = starts.prepare(connection, request, self._rules, self._services.clock.now())
         try:
             self._insert(values)
         except AlreadyExistsError:
@@ -87,80 +92,23 @@ class Starter:
         result: JsonObject = merged(base, given)
         return {**result, "description": description}
 
-    def _prepare(
-        self,
-        connection: sa.Connection,
-        call: Call,
-        wanted: JsonObject,
-        definition: Definition,
-        identifier: str | None,
-    ) -> JsonObject:
-        now = self._services.clock.now()
-        execution_id = identifier or new_id(now)
-        given = wanted.get("params") or {}
-        environment = _environment(connection, call, given)
-        params = {**given, "namespace": wanted.get("workflow_namespace") or ""}
-        prepared = prepare_start(
-            self._specs.get(connection, definition.spec_hash),
-            execution_id=execution_id,
+    def _request(
+        self, call: Call, wanted: JsonObject, definition: Definition, identifier: str | None
+    ) -> StartRequest:
+        return StartRequest(
+            definition=definition,
+            viewer=call.context.viewer,
             workflow_input=wanted.get("input") or {},
-            params=params,
-            environment=environment,
-            evaluator=self._services.evaluator,
-            field_size_limit_kb=self._services.settings.field_size_limit_kb,
-            new_uuid=new_id(now),
-        )
-        return _row(
-            definition,
-            prepared,
-            id=execution_id,
-            root_execution_id=execution_id,
+            params=wanted.get("params") or {},
+            namespace=wanted.get("workflow_namespace") or "",
             description=wanted.get("description") or "",
-            project_id=call.context.project_id,
-            created_at=now,
-            updated_at=now,
+            execution_id=identifier,
         )
 
     def _insert(self, values: JsonObject) -> None:
-        execution_id = values["id"]
-
-        def work(connection: sa.Connection) -> int:
-            executions.insert_root(connection, values)
-            return inbox.append(
-                connection,
-                root_execution_id=execution_id,
-                kind="start",
-                subject_id=execution_id,
-                payload={},
-                now=values["created_at"],
-            )
-
-        seq = self._services.database.run(work)
+        seq = self._services.database.run(lambda connection: starts.store(connection, values))
         # The first tasks are then visible at once; if the engine is away the start is durable all the same.
-        announce(self._services, execution_id, seq, self._services.settings.start_wait_s)
-
-
-def _row(definition: Definition, prepared: PreparedStart, **given: JsonValue) -> JsonObject:
-    """Return the row of a new root execution."""
-    return {
-        "task_execution_id": None,
-        "workflow_id": definition.id,
-        "workflow_name": definition.name,
-        "workflow_namespace": definition.namespace,
-        "spec_hash": definition.spec_hash,
-        "state": State.RUNNING.value,
-        "state_info": None,
-        "version": 0,
-        "input": dump(prepared.input),
-        "params": dump(prepared.params),
-        "context": dump(prepared.context),
-        "published_global": "[]",
-        "output": "{}",
-        "runtime": dump({"workbook": definition.workbook_name} if definition.workbook_name else {}),
-        "tags": dump(list(definition.tags)),
-        "scope": "private",
-        **given,
-    }
+        announce(self._services, values["id"], seq, self._services.settings.start_wait_s)
 
 
 def _find_definition(connection: sa.Connection, call: Call, wanted: JsonObject) -> Definition:
@@ -174,19 +122,3 @@ def _find_definition(connection: sa.Connection, call: Call, wanted: JsonObject) 
     if definition is None:
         raise NotFoundError(f"Workflow not found [workflow_identifier={identifier}, namespace={namespace}]")
     return definition
-
-
-def _environment(connection: sa.Connection, call: Call, params: JsonObject) -> JsonObject:
-    """Return the variables that ``env`` names or holds."""
-    env = params.get("env")
-    if env is None:
-        return {}
-    if isinstance(env, dict):
-        return env
-    if not isinstance(env, str):
-        raise InputError("The parameter env must be an object or the name of an environment.")
-    row = environments.find_environment(connection, env, call.context.viewer)
-    if row is None:
-        raise InputError(f"The parameter env names an environment that does not exist [name={env}].")
-    variables: JsonObject = load(row["variables"])
-    return variables

@@ -14,10 +14,10 @@ from mistral_lite.api.routing import Call, route, upload_route
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.specs import SpecCache
 from mistral_lite.api.uploads import Upload
-from mistral_lite.db import definitions
+from mistral_lite.db import cron_triggers, definitions, event_triggers
 from mistral_lite.db.listing import Row
 from mistral_lite.db.tables import workflow_definitions as table
-from mistral_lite.errors import InputError, NotFoundError
+from mistral_lite.errors import ForbiddenError, InputError, NotFoundError
 from mistral_lite.jsontext import JsonObject, JsonValue, dump
 from mistral_lite.lang import documents, parse, signatures
 from mistral_lite.lang.specs import WorkflowSpec
@@ -146,6 +146,8 @@ class Workflows:
         def work(connection: sa.Connection) -> None:
             row = self._find(connection, call, identifier)
             uploads.check_may_change(call, row, "Workflow")
+            definitions.lock_workflow(connection, row["id"])
+            _check_unused(connection, row)
             definitions.delete_definition(connection, table, row["id"])
 
         self._services.database.run(work)
@@ -182,6 +184,9 @@ class Workflows:
     ) -> JsonObject:
         row = self._find(connection, call, identifier)
         uploads.check_may_change(call, row, "Workflow")
+        if row["scope"] == "public" and upload.scope == "private":
+            definitions.lock_workflow(connection, row["id"])
+            _check_unused_by_others(connection, row)
         values = self._values(connection, spec, text)
         return self._shown(uploads.replace(connection, table, row, upload, values), spec)
 
@@ -206,6 +211,35 @@ class Workflows:
     ) -> Sequence[Mapping[str, JsonValue]]:
         specs = self._specs.get_all(connection, (row["spec_hash"] for row in rows))
         return [{**row, "spec": specs[row["spec_hash"]]} for row in rows]
+
+
+def _check_unused(connection: sa.Connection, row: Row) -> None:
+    """Raise ``InputError`` if a trigger of any project starts this workflow."""
+    for kind, using in _triggers(connection, row):
+        if using:
+            ids = ", ".join(trigger_id for trigger_id, _ in using)
+            raise InputError(
+                f"Can't delete workflow that has {kind} triggers associated. "
+                f"[workflow_identifier={row['name']}, namespace={row['namespace']}], "
+                f"[{kind}_trigger_id(s)={ids}]"
+            )
+
+
+def _check_unused_by_others(connection: sa.Connection, row: Row) -> None:
+    """Raise ``ForbiddenError`` if triggers of other projects start this workflow."""
+    for kind, using in _triggers(connection, row):
+        if {project for _, project in using} - {row["project_id"]}:
+            raise ForbiddenError(
+                f"Workflow '{row['name']}' cannot be made private: {kind} triggers of other projects start it."
+            )
+
+
+def _triggers(connection: sa.Connection, row: Row) -> tuple[tuple[str, Sequence[tuple[str, str]]], ...]:
+    """Return the triggers of each kind that start a workflow, as (trigger id, project id)."""
+    return (
+        ("cron", cron_triggers.list_using(connection, row["id"])),
+        ("event", event_triggers.list_using(connection, row["id"])),
+    )
 
 
 def workflow_values(

@@ -12,6 +12,7 @@ from wsme.types import wsattr
 from mistral_lite.api.body import BodyType
 from mistral_lite.api.v2.types.values import (
     ANY_TEXT,
+    COUNT,
     FLAG,
     IDENTIFIER,
     JSON_ANY,
@@ -19,6 +20,7 @@ from mistral_lite.api.v2.types.values import (
     NAME,
     SCOPE,
     TAGS,
+    TOPIC,
 )
 
 
@@ -107,7 +109,45 @@ class EnvironmentAttributes(wsme.types.Base):
     updated_at = wsattr(ANY_TEXT)
 
 
+class CronTriggerAttributes(wsme.types.Base):
+    """A cron trigger."""
+
+    id = wsattr(ANY_TEXT)
+    name = wsattr(NAME)
+    workflow_name = wsattr(ANY_TEXT)
+    workflow_id = wsattr(ANY_TEXT)
+    workflow_input = wsattr(JSON_DICT)
+    workflow_params = wsattr(JSON_DICT)
+    project_id = wsattr(ANY_TEXT, readonly=True)
+    scope = wsattr(SCOPE)
+    pattern = wsattr(NAME)
+    remaining_executions = wsattr(COUNT)
+    first_execution_time = wsattr(ANY_TEXT)
+    next_execution_time = wsattr(ANY_TEXT)
+    created_at = wsattr(ANY_TEXT)
+    updated_at = wsattr(ANY_TEXT)
+
+
+class EventTriggerAttributes(wsme.types.Base):
+    """An event trigger."""
+
+    id = wsattr(ANY_TEXT, readonly=True)
+    created_at = wsattr(ANY_TEXT, readonly=True)
+    updated_at = wsattr(ANY_TEXT, readonly=True)
+    project_id = wsattr(ANY_TEXT, readonly=True)
+    name = wsattr(NAME)
+    workflow_id = wsattr(ANY_TEXT)
+    workflow_input = wsattr(JSON_DICT)
+    workflow_params = wsattr(JSON_DICT)
+    exchange = wsattr(TOPIC)
+    topic = wsattr(TOPIC)
+    event = wsattr(TOPIC)
+    scope = wsattr(SCOPE)
+
+
 EXECUTION = BodyType(argument="wf_ex", attributes=ExecutionAttributes)
 TASK = BodyType(argument="task", attributes=TaskAttributes)
 ACTION_EXECUTION = BodyType(argument="action_ex", attributes=ActionExecutionAttributes)
 ENVIRONMENT = BodyType(argument="env", attributes=EnvironmentAttributes)
+CRON_TRIGGER = BodyType(argument="cron_trigger", attributes=CronTriggerAttributes)
+EVENT_TRIGGER = BodyType(argument="event_trigger", attributes=EventTriggerAttributes)

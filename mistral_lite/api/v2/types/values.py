@@ -78,6 +78,27 @@ class JsonAny(wsme.types.UserType):
             return value
 
 
+class Count(wsme.types.UserType):
+    """A whole number from 1 on, or its digits as a text."""
+
+    basetype = object
+    name = "count"
+    # What a column of 32 bits holds.
+    _most = 2**31 - 1
+
+    def validate(self, value: JsonValue) -> int:
+        """Return the number. Raises ``ValueError``."""
+        if isinstance(value, str) and value.strip().isdecimal():
+            value = int(value[:12])
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"Wrong type. Expected a whole number, got {_kind(value)}.")
+        if value < 1:
+            raise ValueError("Value should be greater or equal to 1.")
+        if value > self._most:
+            raise ValueError(f"Value should be lower or equal to {self._most}.")
+        return value
+
+
 class Flag(wsme.types.UserType):
     """A boolean, a number, or one of the usual words for true and false."""
 
@@ -123,9 +144,11 @@ class Tags(wsme.types.UserType):
 
 ANY_TEXT = Text()
 NAME = Text(255)
+TOPIC = Text(80)
 IDENTIFIER = Text(36)
 JSON_DICT = JsonDict()
 JSON_ANY = JsonAny()
+COUNT = Count()
 FLAG = Flag()
 SCOPE = Scope()
 TAGS = Tags()
