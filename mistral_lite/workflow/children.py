@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mistral_lite.errors import EvaluationError, InputError, LimitExceededError
+from mistral_lite.errors import EvaluationError, InputError, LimitExceededError, NotFoundError
 from mistral_lite.expressions.base import LayeredContext
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.lang.specs import TaskSpec
@@ -37,7 +37,7 @@ def start_child(
     branch = step.inbound(task)
     given = _evaluated_input(step, task, spec, branch, items)
     if spec.workflow is not None:
-        name = step.evaluate_for_task(spec.workflow, task, branch)
+        name = _evaluated_name(step, task, spec.workflow, branch, items)
         _start_workflow(step, task, str(name), given, position)
     else:
         _start_action(step, task, spec, branch, given, position, items)
@@ -59,6 +59,25 @@ def _evaluated_input(
     return given
 
 
+def _evaluated_name(
+    step: Step,
+    task: TaskExecution,
+    name: str,
+    branch: data_flow.Branch,
+    items: Mapping[str, JsonValue] | None,
+) -> JsonValue:
+    """Evaluate the name of an action or workflow, which does not see the item variables.
+
+    Like an unknown action, a name that cannot be evaluated is an ordinary error under ``with-items`` only.
+    """
+    try:
+        return step.evaluate_for_task(name, task, branch)
+    except EvaluationError as error:
+        if items is None:
+            raise
+        raise GracefulFailure(str(error)) from error
+
+
 def _start_action(
     step: Step,
     task: TaskExecution,
@@ -69,7 +88,7 @@ def _start_action(
     items: Mapping[str, JsonValue] | None,
 ) -> None:
     workflow = step.workflow_of(task)
-    name = step.evaluate_for_task(spec.action, task, branch) if spec.action else "std.noop"
+    name = _evaluated_name(step, task, spec.action or "std.noop", branch, items)
     given = _with_action_defaults(workflow, spec.action, given)
     site = CallSite(
         namespace=workflow.namespace_of_params,
@@ -82,15 +101,19 @@ def _start_action(
             workflow.context,
         ),
     )
-    call = build_call(
-        step.library,
-        str(name or "std.noop"),
-        given,
-        site,
-        lambda value, context: step.evaluate(value, context, workflow, task),
-    )
     try:
+        call = build_call(
+            step.library,
+            str(name or "std.noop"),
+            given,
+            site,
+            lambda value, context: step.evaluate(value, context, workflow, task),
+        )
         check_size("input", call.input, step.library.rules.field_size_limit_kb)
+    except NotFoundError as error:
+        if items is None:
+            raise
+        raise GracefulFailure(str(error)) from error
     except LimitExceededError as error:
         raise GracefulFailure(str(error)) from error
     target = _target(step, task, spec, branch, given)

@@ -17,6 +17,7 @@ from typing import assert_never
 from mistral_lite.errors import (
     EvaluationError,
     InputError,
+    InvalidTransitionError,
     LimitExceededError,
     NotFoundError,
 )
@@ -82,11 +83,22 @@ def decide(snapshot: Snapshot, event: Event, now: datetime) -> Decision:
     mark = snapshot.journal.mark()
     step = Step(snapshot, now)
     try:
-        ignored = _handle(step, event)
+        ignored = _handle_if_possible(step, event)
         _work_off(step)
         return collect(snapshot, snapshot.journal.since(mark), ignored)
     finally:
         snapshot.journal.undo(mark)
+
+
+def _handle_if_possible(step: Step, event: Event) -> str | None:
+    mark = step.snapshot.journal.mark()
+    try:
+        return _handle(step, event)
+    except InvalidTransitionError as error:
+        # What was asked for is no step from the present state; that is an answer, not a bug.
+        step.snapshot.journal.undo(mark)
+        step.agenda.clear()
+        return str(error)
 
 
 def _handle(step: Step, event: Event) -> str | None:
@@ -156,10 +168,12 @@ def _handle_action(
         case ResultDelivered():
             results.finish(step, action, event.state, event.result, event.digest)
         case ActionPauseRequested():
-            if action.is_sync:
-                return "a synchronous action cannot be paused"
+            if action.is_sync or action.state == State.PAUSED:
+                return "only a running asynchronous action can be paused"
             pausing.pause_action(step, action.id)
         case ActionResumeRequested():
+            if action.state != State.PAUSED:
+                return "only a paused action can be resumed"
             resuming.resume_action(step, action.id)
     return None
 

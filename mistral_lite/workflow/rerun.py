@@ -8,7 +8,7 @@ from __future__ import annotations
 from mistral_lite.jsontext import JsonObject
 from mistral_lite.workflow import resuming, routing, tasks
 from mistral_lite.workflow.commands import RunTaskAgain, ScheduleTask, SkipTask
-from mistral_lite.workflow.model import TaskExecution, TimerKind
+from mistral_lite.workflow.model import TaskExecution, TimerKind, WorkflowExecution
 from mistral_lite.workflow.policies.after import disregard_results
 from mistral_lite.workflow.states import State
 from mistral_lite.workflow.step import Step
@@ -79,9 +79,11 @@ def _reopen(step: Step, workflow_id: str) -> str | None:
     """Set a workflow execution and its ancestors RUNNING; return why not, if that cannot be."""
     line = _ancestors(step, workflow_id)
     for each in line:
-        state = step.snapshot.workflows[each].state
-        if state in {State.PAUSED, State.SUCCESS}:
-            return f"a workflow execution in {state} cannot be re-opened"
+        workflow = step.snapshot.workflows[each]
+        if workflow.state in {State.PAUSED, State.SUCCESS}:
+            return f"a workflow execution in {workflow.state} cannot be re-opened"
+        if _is_left_behind(step, workflow):
+            return "its parent task has gone on without this workflow execution"
     for each in line:
         workflow = step.snapshot.workflows[each]
         if workflow.state == State.RUNNING:
@@ -90,6 +92,15 @@ def _reopen(step: Step, workflow_id: str) -> str | None:
         _reopen_parent_task(step, workflow.parent_task_id)
         _release_held(step, each)
     return None
+
+
+def _is_left_behind(step: Step, workflow: WorkflowExecution) -> bool:
+    """Tell whether the parent task waits, or can wait again, for another child or for none."""
+    if workflow.parent_task_id is None:
+        return False
+    if step.snapshot.latest_child(workflow.parent_task_id, workflow.position) is not workflow:
+        return True
+    return step.snapshot.tasks[workflow.parent_task_id].state in {State.SUCCESS, State.SKIPPED}
 
 
 def _ancestors(step: Step, workflow_id: str) -> list[str]:

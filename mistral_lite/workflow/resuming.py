@@ -32,8 +32,6 @@ def update_environment(step: Step, environment: JsonObject) -> None:
 def resume_action(step: Step, action_id: str) -> None:
     """Resume a paused action, and what was paused because of it."""
     action = step.snapshot.actions[action_id]
-    if action.state != State.PAUSED:
-        return
     step.set_action_state(action_id, State.RUNNING)
     if action.task_id is not None:
         _resume_task(step, action.task_id)

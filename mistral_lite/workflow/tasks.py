@@ -71,7 +71,7 @@ def take_child_result(step: Step, order: ReportChild) -> None:
         info = None if child.state == State.SUCCESS else result_text(child.result)
     else:
         step.change_workflow(child.id, accepted=True)
-        info = _nested_info(child.id, child.state, child.state_info)
+        info = None if child.state == State.SUCCESS else child.state_info
     task = snapshot.tasks[task.id]
     spec = step.task_spec(task)
     if spec.with_items:
@@ -81,14 +81,6 @@ def take_child_result(step: Step, order: ReportChild) -> None:
             step.order(CompleteTask(task_id=task.id, state=State.ERROR, info=str(failure)))
     else:
         step.order(CompleteTask(task_id=task.id, state=child.state, info=info))
-
-
-def _nested_info(child_id: str, state: State, info: str | None) -> str | None:
-    if state == State.ERROR:
-        return info or f"Failed subworkflow [execution_id={child_id}]"
-    if state == State.CANCELLED:
-        return info or f"Cancelled subworkflow [execution_id={child_id}]"
-    return None
 
 
 def complete(step: Step, task: TaskExecution, state: State, info: str | None) -> None:

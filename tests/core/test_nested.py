@@ -275,7 +275,6 @@ def test_a_failed_nested_branch_does_not_wait_for_others(rehearse):
     assert execution.state == ERROR
 
 
-@pytest.mark.xfail(reason="an operator's request about a leaf ends the whole tree", strict=True)
 @pytest.mark.parametrize("request_", ["rerun", "skip"])
 def test_a_child_that_was_left_behind_cannot_be_opened_again(rehearse, request_):
     text = FAMILY.replace("on-success: after", "on-skip: after")

@@ -64,7 +64,11 @@ class FakeApi:
                 definitions.insert_definition(connection, tables.workflow_definitions, values)
 
     def start(
-        self, name: str, workflow_input: JsonObject | None = None, env: JsonObject | None = None
+        self,
+        name: str,
+        workflow_input: JsonObject | None = None,
+        env: JsonObject | None = None,
+        **params: JsonValue,
     ) -> str:
         """Insert an execution with its start and return its id."""
         now = datetime.now(UTC)
@@ -76,7 +80,7 @@ class FakeApi:
                 definitions.load_spec(connection, definition.spec_hash),
                 execution_id=execution_id,
                 workflow_input=workflow_input or {},
-                params={"namespace": ""},
+                params={"namespace": "", **params},
                 environment=env or {},
                 evaluator=self.evaluator,
             )
@@ -154,10 +158,14 @@ class Service:
     # -- as the API ------------------------------------------------------------------------------------
 
     def start(
-        self, name: str, workflow_input: JsonObject | None = None, env: JsonObject | None = None
+        self,
+        name: str,
+        workflow_input: JsonObject | None = None,
+        env: JsonObject | None = None,
+        **params: JsonValue,
     ) -> str:
         """Start a workflow and let the engine take it up."""
-        execution_id = self.api.start(name, workflow_input, env)
+        execution_id = self.api.start(name, workflow_input, env, **params)
         self.settle(execution_id)
         return execution_id
 
@@ -342,12 +350,13 @@ def new_engine(evaluator: Evaluator, registry: ActionRegistry) -> Iterator[Calla
             evaluator: Any = evaluator,
             find_action: Any = registry.find,
             outage_pause_s: float = 0.01,
+            wake_notifier: Callable[[], None] | None = None,
         ) -> Engine:
             library = Library(evaluator=evaluator, find_python_action=find_action)
             settings = EngineSettings(
                 sweep_s=sweep_s, outage_pause_s=outage_pause_s, turn=TurnSettings(lease_s=lease_s)
             )
-            engine = Engine(database, library, settings)
+            engine = Engine(database, library, settings, wake_notifier=wake_notifier)
 
             def stop() -> None:
                 if engine._thread.ident is not None:

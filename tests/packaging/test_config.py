@@ -25,6 +25,7 @@ OTHER_VALUES = {
     "merge_strategy": "merge",
     "allowed_languages": "yaql",
     "ignored_states": "ERROR",
+    "notify": "[{'type': 'webhook', 'url': 'https://hooks.example.org/'}]",
 }
 # One value is all that they accept.
 FIXED = {"auth_type", "enable_ssl_api"}

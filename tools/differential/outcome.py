@@ -52,12 +52,16 @@ def _execution(service: Service, row: dict[str, Any]) -> dict[str, Any]:
         "output": _decoded(row["output"]),
         "env": (_decoded(row["params"]) or {}).get("env"),
         "global": _decoded(row.get("published_global")),
-        "tasks": [_task(service, task["id"]) for task in tasks],
+        "tasks": [_task(service, task) for task in tasks],
     }
 
 
-def _task(service: Service, task_id: str) -> dict[str, Any]:
-    row = service.one(f"/tasks/{task_id}")
+def _task(service: Service, listed: dict[str, Any]) -> dict[str, Any]:
+    task_id = listed["id"]
+    answer = service.call("GET", f"/tasks/{task_id}")
+    if answer.status != 200:
+        return {"name": listed["name"], "state": listed["state"], "refused": answer.status}
+    row = answer.body
     actions = service.many(f"/tasks/{task_id}/action_executions", "action_executions")
     children = service.many(f"/tasks/{task_id}/workflow_executions", "executions")
     seen = {

@@ -16,6 +16,7 @@ Owns the meaning of the steps of a case:
 from __future__ import annotations
 
 import re
+import sys
 import time
 import traceback
 import uuid
@@ -58,7 +59,7 @@ def run_cases(base_url: str, cases: list[Case], pace: Pace, *, threads: int = 16
         futures = {case.name: pool.submit(one, number, case) for number, case in enumerate(cases)}
     for future in futures.values():
         if future.exception():
-            traceback.print_exception(future.exception())
+            print(*traceback.format_exception_only(future.exception()), sep="", file=sys.stderr)
     return {name: future.result() for name, future in futures.items() if not future.exception()}
 
 
