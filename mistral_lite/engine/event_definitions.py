@@ -41,7 +41,7 @@ def parse_definitions(text: str) -> tuple[EventDefinition, ...]:
         document = load_value(text)
     except DefinitionError as error:
         raise InputError(f"The event definitions are not YAML: {error.message}") from error
-    if document is None:
+    if not document:
         return ()
     if not isinstance(document, list):
         raise InputError("The event definitions must be a list.")

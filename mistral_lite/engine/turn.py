@@ -209,7 +209,8 @@ class Turn:
         if stale:
             self._snapshots.update(trees.load(self._connection, stale, self._library))
         entries: dict[str, list[inbox.Entry]] = {}
-        for entry in inbox.load_waiting(self._connection, versions):
+        # Only where a bell or the sweep says so: a report alone is no reason to look into an inbox.
+        for entry in inbox.load_waiting(self._connection, rung & versions.keys()):
             entries.setdefault(entry.root_execution_id, []).append(entry)
         self._open_run_requests(rung - set(versions), entries)
         return entries

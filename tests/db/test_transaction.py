@@ -128,7 +128,8 @@ def test_a_deadlock_is_run_again(database, pool):
 
     list(pool.map(count_up, ["ab", "ba"]))
 
-    assert len(tries) == 3
+    # The one that gave way may meet the other again before it is through.
+    assert len(tries) >= 3
     with database.read() as connection:
         assert connection.execute(sa.select(specs.c.source)).scalars().all() == ["2", "2"]
 

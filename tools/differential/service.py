@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
 
 _DOCUMENTS = {"workflow": "workflows", "workbook": "workbooks", "action": "actions"}
 
@@ -32,6 +34,9 @@ class Service:
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url.rstrip("/")
         self._session = requests.Session()
+        # A kept connection that the server has closed meanwhile says nothing about the case; reads are repeated.
+        again = Retry(total=3, backoff_factor=0.2, allowed_methods={"GET"})
+        self._session.mount("http://", HTTPAdapter(max_retries=again))
 
     def call(self, method: str, path: str, body: Any = None) -> Answer:
         """Send a request with a JSON body; ``path`` is relative to the base URL."""
