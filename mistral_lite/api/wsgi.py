@@ -16,7 +16,7 @@ from mistral_lite import config, log, log_setup, parts
 from mistral_lite.api.app import Environ, WsgiApp, build_app
 from mistral_lite.api.errors import error_response
 from mistral_lite.api.wiring import make_services
-from mistral_lite.errors import MistralLiteError, UnavailableError
+from mistral_lite.errors import InputError, MistralLiteError, UnavailableError
 from mistral_lite.rpc.messaging import RemoteDoorbell, get_transport
 
 LOG = logging.getLogger(__name__)
@@ -61,6 +61,10 @@ class Application:
 
 def _build() -> WsgiApp:
     files = [path for path in os.environ.get(CONFIG_FILE, "").split(os.pathsep) if path]
+    if not files:
+        raise InputError(
+            f"The environment variable {CONFIG_FILE} is not set: it names the configuration file."
+        )
     settings = config.load(files)
     parts.require_no_authentication(settings)
     log_setup.setup(settings)

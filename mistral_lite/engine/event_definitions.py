@@ -84,7 +84,8 @@ def properties_of(
         return {
             "service": event.publisher,
             "project_id": event.context.get("project_id"),
-            "user_id": event.context.get("user_id"),
+            # As services send it, and as older ones did.
+            "user_id": event.context.get("user") or event.context.get("user_id"),
             "timestamp": event.timestamp,
         }
     facts: JsonObject = {

@@ -197,8 +197,6 @@ def test_an_event_that_comes_again_changes_nothing(rehearse, seed):
     for _ in range(20):
         event = chance.event(with_reopening=False)
         execution.tell(event)
-        if isinstance(event, (events.ActionPauseRequested, events.ActionResumeRequested)):
-            continue
         repeated = execution.tell(event)
         assert repeated.is_empty, event
         assert repeated.ignored, event

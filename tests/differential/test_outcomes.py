@@ -11,6 +11,8 @@ from differential.document import DOCUMENT, rendered
 from differential.runner import Outcome, Pace, run_cases
 
 CASES = load_cases()
+REFERENCE = records.load(records.REFERENCE)
+HERE = records.load(records.HERE)
 PACE = Pace(poll_s=0.1, still_s=1.0, deadline_s=30.0)
 
 
@@ -23,19 +25,18 @@ def outcomes(base_url: str) -> Mapping[str, Outcome]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.theme}-{case.name}")
 def test_case_ends_as_recorded(case: Case, outcomes: Mapping[str, Outcome]) -> None:
-    side = records.HERE if case.differs else records.REFERENCE
-    assert outcomes[case.name] == records.load(side)[case.name]
+    assert outcomes[case.name] == (HERE if case.differs else REFERENCE)[case.name]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.differs], ids=lambda case: case.name)
 def test_stated_difference_exists(case: Case) -> None:
-    assert records.load(records.HERE)[case.name] != records.load(records.REFERENCE)[case.name]
+    assert HERE[case.name] != REFERENCE[case.name]
 
 
 def test_there_are_enough_cases_and_no_stale_records() -> None:
     assert len(CASES) >= 150
-    assert set(records.load(records.REFERENCE)) == {case.name for case in CASES}
-    assert set(records.load(records.HERE)) == {case.name for case in CASES if case.differs}
+    assert set(REFERENCE) == {case.name for case in CASES}
+    assert set(HERE) == {case.name for case in CASES if case.differs}
 
 
 def test_document_lists_the_stated_differences() -> None:

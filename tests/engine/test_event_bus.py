@@ -16,6 +16,7 @@ from typing import Any
 
 import kombu
 import pytest
+from oslo_context.context import RequestContext
 
 from mistral_lite import config
 from mistral_lite.errors import UnavailableError
@@ -85,7 +86,7 @@ def send(bus_url: str, exchange: str, tmp_path: Path) -> Iterator[Callable[..., 
     )
 
     def send(event_type: str, payload: Any, priority: str = "info", **context: Any) -> None:
-        getattr(notifier, priority)(context, event_type, payload)
+        getattr(notifier, priority)(RequestContext(**context), event_type, payload)
 
     yield send
     transport.cleanup()
@@ -102,7 +103,7 @@ def test_an_event_arrives_as_it_was_sent(
     assert (event.exchange, event.topic) == (exchange, f"{exchange}_topic")
     assert (event.event_type, event.publisher) == ("vm.create", "compute.host")
     assert event.payload == {"id": [1, "ü"]}
-    assert (event.context["project_id"], event.context["user_id"]) == ("p", "u")
+    assert (event.context["project_id"], event.context["user"]) == ("p", "u")
     assert event.message_id
     assert event.timestamp
     assert event.timestamp.startswith("20")

@@ -9,6 +9,7 @@ import pytest
 import webob
 
 from mistral_lite import config, parts
+from mistral_lite.api import wsgi
 from mistral_lite.api.app import build_app
 from mistral_lite.api.wiring import make_services
 from mistral_lite.cli import db
@@ -81,6 +82,26 @@ def test_the_wait_for_an_unsaved_action_is_configured(tmp_path: Path) -> None:
     database = parts.make_database(settings)
     assert make_services(settings, database, Silence()).settings.rpc_response_timeout_s == 7
     database.dispose()
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ("", "MISTRAL_LITE_CONFIG_FILE is not set"),
+        ("absent.conf", "Configuration file not found"),
+        ("empty.conf", "auth_enable = false"),
+    ],
+)
+def test_a_wsgi_server_without_a_usable_file_answers_503_and_logs_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, files: str, reason: str
+) -> None:
+    (tmp_path / "empty.conf").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(wsgi.CONFIG_FILE, files)
+    answer = webob.Request.blank("/v2/").get_response(wsgi.Application())
+    assert (answer.status_int, "Retry-After" in answer.headers) == (503, True)
+    assert reason in caplog.text
+    assert reason not in answer.text
 
 
 def test_authentication_that_is_not_there_is_refused() -> None:

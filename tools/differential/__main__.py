@@ -47,6 +47,7 @@ def main() -> int:
         for case in cases
         if (not arguments.only or arguments.only in f"{case.theme}/{case.name}")
         and not (arguments.missing and case.name in known)
+        and not (arguments.command == "accept" and not case.differs)
     ]
     pace = REFERENCE_PACE if arguments.command == "record" else OWN_PACE
     outcomes = run_cases(arguments.base_url, chosen, pace, threads=arguments.threads)
@@ -56,7 +57,7 @@ def main() -> int:
         return 0
     if arguments.command == "accept":
         stated = [case for case in cases if case.differs]
-        records.save(records.HERE, stated, {c.name: outcomes[c.name] for c in stated if c.name in outcomes})
+        records.save(records.HERE, stated, outcomes)
         return 0
     return _report(chosen, outcomes)
 
