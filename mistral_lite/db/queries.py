@@ -48,10 +48,13 @@ def list_tasks(
 ) -> list[JsonObject]:
     """Return task executions of a project.
 
-    Filters: ``workflow_execution_id``, ``recursive`` (with nested workflows), ``state`` (exact), ``flat``
+    Filters: ``not_in_root`` (leaves that tree out), ``workflow_execution_id``, ``recursive`` (with nested
+    workflows), ``state`` (exact), ``flat``
     (without workflow tasks whose state is that of one of their nested executions).
     """
     statement = sa.select(task_executions).where(_t.project_id == project_id)
+    if filters.get("not_in_root") is not None:
+        statement = statement.where(_t.root_execution_id != filters["not_in_root"])
     workflow_id = filters.get("workflow_execution_id")
     if workflow_id is not None:
         ids = _descendants(connection, str(workflow_id)) if filters.get("recursive") else [str(workflow_id)]

@@ -8,7 +8,7 @@ from datetime import datetime
 from mistral_lite.ids import derived_id
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.workflow import data_flow
-from mistral_lite.workflow.model import TaskExecution, WorkflowExecution
+from mistral_lite.workflow.model import TaskExecution, TaskType, WorkflowExecution
 from mistral_lite.workflow.snapshot import Snapshot
 
 
@@ -53,8 +53,34 @@ class TreeView:
         return data_flow.task_view(self._snapshot, found) if found is not None else None
 
     def tasks(self, filters: Mapping[str, JsonValue]) -> Sequence[JsonObject]:
-        """Return task executions; those of this tree come from memory, others from the database."""
-        return self._snapshot.library.query("tasks", self._project_id(), filters)
+        """Return task executions: those of this tree as they are now, others as the database has them."""
+        mine = [data_flow.task_view(self._snapshot, task) for task in self._own_tasks(filters)]
+        workflow_id = filters.get("workflow_execution_id")
+        if workflow_id in self._snapshot.workflows:
+            return mine
+        elsewhere = {**filters, "not_in_root": self._snapshot.root_id}
+        return [*self._snapshot.library.query("tasks", self._project_id(), elsewhere), *mine]
+
+    def _own_tasks(self, filters: Mapping[str, JsonValue]) -> list[TaskExecution]:
+        snapshot = self._snapshot
+        workflow_id = filters.get("workflow_execution_id")
+        chosen = list(snapshot.workflows) if workflow_id is None else [str(workflow_id)]
+        chosen = [each for each in chosen if each in snapshot.workflows]
+        if workflow_id is not None and filters.get("recursive"):
+            for each in chosen:
+                chosen.extend(child.id for child in snapshot.nested_workflows(each))
+        tasks = [task for each in chosen for task in snapshot.tasks_of(each)]
+        if filters.get("state") is not None:
+            tasks = [task for task in tasks if task.state == filters["state"]]
+        if filters.get("flat"):
+            tasks = [task for task in tasks if not self._is_echo(task)]
+        return tasks
+
+    def _is_echo(self, task: TaskExecution) -> bool:
+        """Tell whether a task merely repeats the state of a workflow that it started."""
+        if task.type != TaskType.WORKFLOW:
+            return False
+        return any(child.state == task.state for child in self._snapshot.children_of(task.id))
 
     def global_variable(self, name: str) -> JsonValue:
         """Return a variable of the workflow-wide context, or None."""

@@ -13,7 +13,7 @@ from mistral_lite.api.waiting import wait_until
 from mistral_lite.db import executions, inbox
 from mistral_lite.db.listing import Row
 from mistral_lite.errors import ConflictError, ForbiddenError, InputError, NotFoundError
-from mistral_lite.jsontext import JsonValue
+from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.workflow.starting import check_size
 from mistral_lite.workflow.states import State, is_finished
 
@@ -65,7 +65,7 @@ class ActionExecutions:
                 f"State of an action execution must be one of {', '.join(_STATES)}; got {wanted}."
             )
         state = State(wanted)
-        output = _output(state, call.body.get("output"))
+        output = _output(state, call.body)
         check_size("output", output, self._services.settings.field_size_limit_kb)
         row = self._get(call, action_execution_id)
         if state in _RESULT_STATES:
@@ -140,11 +140,12 @@ class ActionExecutions:
         )
 
 
-def _output(state: State, given: JsonValue) -> JsonValue:
-    """Return the result that a callback stands for."""
+def _output(state: State, body: JsonObject) -> JsonValue:
+    """Return the result that a callback stands for; an output that is given as null is null, not absent."""
+    given = body.get("output")
     match state:
         case State.SUCCESS:
-            return {} if given is None else given
+            return body.get("output", {})
         case State.ERROR:
             is_empty = given is None or given == "" or given == {} or given == []
             return "Unknown error" if is_empty else given
