@@ -1,7 +1,8 @@
 """Delivery of notifications: a part of each engine process that no workflow ever waits for.
 
-One thread claims due rows of the outbox in short transactions; a few others deliver them, all rows for one
+One thread claims due rows of the outbox in short transactions; others deliver them, all rows for one
 publisher in order and by one thread, so that a publisher which is slow or away holds up nobody but itself.
+They are daemon threads: a publisher that never returns must not keep the process from ending.
 What was told is deleted afterwards: delivery is at least once. What failed is tried again after growing
 pauses and given up after the last one, with a line in the log.
 
@@ -14,7 +15,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
@@ -40,7 +40,8 @@ class NotifierSettings:
 
     ``pauses_s``: before each further attempt; there is one attempt more than pauses. ``sweep_s``: how often to
     look unasked. ``lease_s``: after which others take over rows of a process that died. ``most_rows``: claimed
-    at once. ``threads``: publishers that are spoken to at a time.
+    at once. ``most_busy``: while so many publishers are spoken to nothing is claimed, but those that take longer
+    than ``stuck_s`` do not count.
     """
 
     pauses_s: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 30.0)
@@ -48,7 +49,8 @@ class NotifierSettings:
     outage_pause_s: float = 1.0
     lease_s: float = 300.0
     most_rows: int = 100
-    threads: int = 8
+    most_busy: int = 8
+    stuck_s: float = 30.0
 
 
 class Notifier:
@@ -61,10 +63,9 @@ class Notifier:
         self._condition = threading.Condition()
         self._is_rung = False
         self._is_closed = False
-        # Publishers (as their JSON text) that a thread speaks to now.
-        self._busy: set[str] = set()
+        # Publishers (as their JSON text) that a thread speaks to now, and since when (monotonic).
+        self._busy: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
-        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="publish")
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -72,17 +73,19 @@ class Notifier:
 
     def stop(self, timeout_s: float = 15.0) -> None:
         """Let the deliveries under way end; what is left comes back after its lease."""
+        deadline = monotonic() + timeout_s
         with self._condition:
             self._is_closed = True
-            self._condition.notify()
+            self._condition.notify_all()
         self._thread.join(timeout_s)
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        with self._condition:
+            self._condition.wait_for(lambda: not self._busy, max(0.0, deadline - monotonic()))
 
     def wake(self) -> None:
         """Look at the outbox now."""
         with self._condition:
             self._is_rung = True
-            self._condition.notify()
+            self._condition.notify_all()
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -102,6 +105,11 @@ class Notifier:
         """Hand out what is due; return the seconds until there may be more, unless rung."""
         with self._condition:
             busy = tuple(self._busy)
+            is_stuck_from = monotonic() - self._settings.stuck_s
+            count = sum(since > is_stuck_from for since in self._busy.values())
+        if count >= self._settings.most_busy:
+            # The next that ends rings.
+            return self._settings.sweep_s
         with self._database.read() as connection:
             now = self._database.now(connection)
             due_at = notifications.next_at(connection, busy)
@@ -122,8 +130,13 @@ class Notifier:
         # Sorting is stable: the rows of each publisher stay in their order.
         for publisher, rows in groupby(sorted(claimed, key=_publisher_of), key=_publisher_of):
             with self._condition:
-                self._busy.add(publisher)
-            self._pool.submit(self._deliver_all, publisher, list(rows), deadline)
+                self._busy[publisher] = monotonic()
+            threading.Thread(
+                target=self._deliver_all,
+                args=(publisher, list(rows), deadline),
+                name="publisher",
+                daemon=True,
+            ).start()
         return _LEAST_PAUSE_S
 
     def _deliver_all(self, publisher: str, rows: Sequence[OutboxRow], deadline: float) -> None:
@@ -146,7 +159,7 @@ class Notifier:
             log.write(LOG, logging.ERROR, log.Event.INTERNAL_ERROR, "A delivery failed", exc_info=True)
         finally:
             with self._condition:
-                self._busy.discard(publisher)
+                del self._busy[publisher]
             self.wake()
 
     def _settle(self, delivery: _Delivery) -> None:
