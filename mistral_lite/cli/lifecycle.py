@@ -24,6 +24,7 @@ LOG = logging.getLogger(__name__)
 
 DRAIN_S = 5.0
 _API_THREADS = 20
+_WAITING_CONNECTIONS = 128
 
 
 def start_api(settings: config.Settings, services: ApiServices, stack: ExitStack) -> None:
@@ -33,6 +34,8 @@ def start_api(settings: config.Settings, services: ApiServices, stack: ExitStack
         build_app(services),
         numthreads=_API_THREADS,
         server_name="mistral-lite",
+        # Connections that wait to be accepted; the default of 5 resets them under a burst.
+        request_queue_size=_WAITING_CONNECTIONS,
     )
     server.shutdown_timeout = DRAIN_S
     server.prepare()
