@@ -18,6 +18,7 @@ from mistral_lite.db.listing import Row
 from mistral_lite.errors import DefinitionError, ForbiddenError, InputError
 from mistral_lite.ids import new_id
 from mistral_lite.jsontext import JsonObject, JsonValue
+from mistral_lite.lang import parse
 
 QUERY: Mapping[str, Converter] = {
     "scope": parameters.text,
@@ -63,13 +64,14 @@ def is_validated(call: Call, services: ApiServices) -> bool:
             return False
 
 
-def verdict(check: Callable[[], object]) -> JsonObject:
-    """Return the answer of a ``validate`` endpoint."""
+def verdict(text: str, check: Callable[[str], object]) -> JsonObject:
+    """Return the answer of a ``validate`` endpoint; ``warnings`` are there only if there are any."""
     try:
-        check()
+        check(text)
     except DefinitionError as error:
         return {"valid": False, "error": error.message}
-    return {"valid": True}
+    warnings = parse.lint(text)
+    return {"valid": True, "warnings": warnings} if warnings else {"valid": True}
 
 
 def check_name(name: str, noun: str, *, may_look_like_id: bool = True) -> None:

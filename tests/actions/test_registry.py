@@ -48,6 +48,7 @@ def registry():
         ("std.mistral_http", HTTP_SIGNATURE, False),
         ("std.noop", "", True),
         ("std.sleep", "seconds=1", True),
+        ("std.wait_ssh", 'host, username, password=""', True),
         (
             "std.ssh",
             (
@@ -79,7 +80,7 @@ def test_the_list_has_full_names_only(registry):
     names = [descriptor.name for descriptor in registry.list_all()]
     assert names == sorted(names)
     assert all(name.startswith("std.") for name in names)
-    assert len(names) == 14
+    assert len(names) == 15
 
 
 def test_an_unknown_action(registry):

@@ -169,6 +169,14 @@ def test_validate_always_answers_200(api: Any, text: str, is_valid: bool) -> Non
     assert api.get("/v2/workflows/validate").status == 405
 
 
+def test_validate_warns_of_what_loads_and_is_hardly_meant(api: Any) -> None:
+    twice = "version: '2.0'\nw:\n  tasks:\n    t:\n      action: std.noop\n      action: std.echo output=1\n"
+    answer = api.call("POST", "/v2/workflows/validate", twice)
+    assert answer.json["valid"] is True
+    (warning,) = answer.json["warnings"]
+    assert "'action' is written again" in warning
+
+
 def test_validation_can_be_skipped_where_the_operator_allows_it(api: Any) -> None:
     dangling = "version: '2.0'\nw:\n  tasks: {t: {action: std.noop, on-success: [zz]}}\n"
     assert api.call("POST", "/v2/workflows?skip_validation", dangling).status == 400

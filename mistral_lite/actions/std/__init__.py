@@ -22,7 +22,7 @@ from mistral_lite.actions.std.basic import (
 from mistral_lite.actions.std.email import EmailAction
 from mistral_lite.actions.std.http import HttpAction, MistralHttpAction
 from mistral_lite.actions.std.javascript import JavaScriptAction
-from mistral_lite.actions.std.ssh import ProxiedSshAction, SshAction
+from mistral_lite.actions.std.ssh import ProxiedSshAction, SshAction, WaitSshAction
 
 STANDARD_ACTIONS: Mapping[str, type[StandardAction]] = MappingProxyType(
     {
@@ -40,5 +40,6 @@ STANDARD_ACTIONS: Mapping[str, type[StandardAction]] = MappingProxyType(
         "std.ssh": SshAction,
         "std.ssh_proxied": ProxiedSshAction,
         "std.test_dict": SampleDictAction,
+        "std.wait_ssh": WaitSshAction,
     }
 )

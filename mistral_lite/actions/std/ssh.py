@@ -1,4 +1,4 @@
-"""``std.ssh`` and ``std.ssh_proxied``: run a command on other machines. Need the optional package paramiko.
+"""``std.ssh``, ``std.ssh_proxied`` and ``std.wait_ssh``: run a command on other machines. Need the optional package paramiko.
 
 Owns connecting, running and the shape of the result. What went wrong in detail goes to the log only: remote
 output may hold anything.
@@ -108,6 +108,13 @@ class SshAction(StandardAction):
         if exit_code > 0:
             raise ActionError(f"The command ended with exit code {exit_code}.")
         return output
+
+
+class WaitSshAction(SshAction):
+    """Succeeds once a host lets somebody in over Secure Shell; meant to be retried until it does."""
+
+    def __init__(self, host: str | list[str], username: str, password: str | None = "") -> None:
+        super().__init__("ls -l", host, username, password=password)
 
 
 class ProxiedSshAction(SshAction):

@@ -144,7 +144,7 @@ class Actions:
     def validate(self, call: Call) -> JsonValue:
         """Say whether a document would be accepted."""
         checker = self._services.evaluator.check_syntax
-        return uploads.verdict(lambda: parse.parse_action_list(call.text, checker))
+        return uploads.verdict(call.text, lambda text: parse.parse_action_list(text, checker))
 
     def _parse(self, call: Call) -> tuple[ActionSpec, ...]:
         specs = parse.parse_action_list(call.text, self._services.evaluator.check_syntax)

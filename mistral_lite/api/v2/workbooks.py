@@ -119,7 +119,7 @@ class Workbooks:
     def validate(self, call: Call) -> JsonValue:
         """Say whether a document would be accepted."""
         checker = self._services.evaluator.check_syntax
-        return uploads.verdict(lambda: parse.parse_workbook(call.text, checker))
+        return uploads.verdict(call.text, lambda text: parse.parse_workbook(text, checker))
 
     def _parse(self, call: Call) -> WorkbookSpec:
         if uploads.is_validated(call, self._services):

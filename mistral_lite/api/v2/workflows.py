@@ -157,7 +157,7 @@ class Workflows:
     def validate(self, call: Call) -> JsonValue:
         """Say whether a document would be accepted."""
         checker = self._services.evaluator.check_syntax
-        return uploads.verdict(lambda: parse.parse_workflow_list(call.text, checker))
+        return uploads.verdict(call.text, lambda text: parse.parse_workflow_list(text, checker))
 
     def _parse(self, call: Call) -> tuple[tuple[WorkflowSpec, ...], dict[str, str]]:
         if uploads.is_validated(call, self._services):
