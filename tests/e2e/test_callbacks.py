@@ -45,7 +45,7 @@ def result_of(deployment: Deployment, execution_id: str, task: str = "t") -> Any
     ("output", "result"),
     [
         (3, 3),
-        (None, {}),
+        (None, None),
         ('{"a": 1}', {"a": 1}),
         ({"a": [1, None, "ü"]}, {"a": [1, None, "ü"]}),
         ("not JSON", "not JSON"),
