@@ -171,8 +171,9 @@ def test_the_executor_dies_after_it_said_so(
     impatient.start()
 
     # A later action whose lease runs out shows that the time of the first is over, too.
-    doomed = impatient.run(call("std.http", make_web_service(is_slow=True).url, is_safe=False))
-    impatient.running_action(doomed)
+    slow = make_web_service(is_slow=True)
+    doomed = impatient.run(call("std.http", slow.url, is_safe=False))
+    eventually(lambda: slow.requests, what="the later action runs")
     impatient.kill(role)
     impatient.start()
     assert impatient.finished(doomed)["state"] == "ERROR"
