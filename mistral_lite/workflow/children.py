@@ -15,6 +15,7 @@ from mistral_lite.workflow.model import (
     ActionExecution,
     PendingAction,
     TaskExecution,
+    TaskType,
     WorkflowExecution,
 )
 from mistral_lite.workflow.starting import check_size, prepare_start
@@ -50,7 +51,7 @@ def _evaluated_input(
     branch: data_flow.Branch,
     items: Mapping[str, JsonValue] | None,
 ) -> JsonObject:
-    given = step.evaluate_for_task(spec.input, task, branch, items) if spec.input else {}
+    given = step.evaluate_for_task(spec.input, task, branch, items, field="input") if spec.input else {}
     if not isinstance(given, dict):
         raise InputError(
             f"Wrong dynamic input for task: {task.name}. Dict type is expected. "
@@ -71,7 +72,9 @@ def _evaluated_name(
     Like an unknown action, a name that cannot be evaluated is an ordinary error under ``with-items`` only.
     """
     try:
-        return step.evaluate_for_task(name, task, branch)
+        return step.evaluate_for_task(
+            name, task, branch, field="workflow" if task.type == TaskType.WORKFLOW else "action"
+        )
     except EvaluationError as error:
         if items is None:
             raise
@@ -107,7 +110,7 @@ def _start_action(
             str(name or "std.noop"),
             given,
             site,
-            lambda value, context: step.evaluate(value, context, workflow, task),
+            lambda value, context: step.evaluate(value, context, workflow, task, field="base-input"),
         )
         check_size("input", call.input, step.library.rules.field_size_limit_kb)
     except NotFoundError as error:
@@ -117,7 +120,11 @@ def _start_action(
     except LimitExceededError as error:
         raise GracefulFailure(str(error)) from error
     target = _target(step, task, spec, branch, given)
-    timeout_s = step.evaluate_for_task(spec.own_timeout, task, branch, items) if spec.own_timeout else None
+    timeout_s = (
+        step.evaluate_for_task(spec.own_timeout, task, branch, items, field="timeout")
+        if spec.own_timeout
+        else None
+    )
     action = ActionExecution(
         id=step.new_id(),
         root_id=task.root_id,
@@ -183,7 +190,7 @@ def _target(
     if not spec.target:
         return None
     context = LayeredContext((given, data_flow.task_context(step.snapshot, task, branch)))
-    target = step.evaluate(spec.target, context, step.workflow_of(task), task)
+    target = step.evaluate(spec.target, context, step.workflow_of(task), task, field="target")
     return str(target) if target else None
 
 

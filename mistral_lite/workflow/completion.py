@@ -47,14 +47,15 @@ def succeed(step: Step, workflow_id: str, message: str | None) -> None:
     try:
         branch = data_flow.final_branch(step.snapshot, workflow, spec)
         context = data_flow.workflow_context(step.snapshot, workflow, branch)
-        output = step.evaluate(spec.output, context, workflow) if spec.output else None
+        output = step.evaluate(spec.output, context, workflow, field="output") if spec.output else None
         output = output or dict(branch.values)
         check_size("output", output, step.library.rules.field_size_limit_kb)
     except (EvaluationError, LimitExceededError) as error:
         fail(
             step,
             workflow_id,
-            f"Failed to check and complete [wf_ex_id={workflow_id}, wf_name={workflow.name}]: {error}",
+            f"Failed to check and complete [wf_ex_id={workflow_id}, wf_name={workflow.name}]: {error}\n"
+            "This is about the field 'output' of the workflow.",
         )
         return
     _end(step, workflow_id, State.SUCCESS, message, output)
@@ -69,7 +70,7 @@ def fail(step: Step, workflow_id: str, message: str | None) -> None:
     if spec.output_on_error:
         context = data_flow.workflow_context(step.snapshot, workflow, branch)
         try:
-            extra = step.evaluate(spec.output_on_error, context, workflow)
+            extra = step.evaluate(spec.output_on_error, context, workflow, field="output-on-error")
         except EvaluationError as error:
             message = (
                 "Failed to evaluate expression in output-on-error! (output-on-error: "

@@ -19,6 +19,7 @@ from mistral_lite.errors import (
     InputError,
     InvalidTransitionError,
     LimitExceededError,
+    MistralLiteError,
     NotFoundError,
 )
 from mistral_lite.workflow import (
@@ -239,7 +240,7 @@ def _perform(step: Step, order: Order) -> None:
         step.snapshot.journal.undo(mark)
         while len(step.agenda) > waiting:
             step.agenda.pop()
-        _fail(step, order, str(error))
+        _fail(step, order, error)
 
 
 def _carry_out(step: Step, order: Order) -> None:
@@ -291,7 +292,7 @@ def _workflow_of(step: Step, order: Order) -> str | None:
             return step.snapshot.tasks[order.task_id].workflow_id
 
 
-def _fail(step: Step, order: Order, error: str) -> None:
+def _fail(step: Step, order: Order, error: MistralLiteError) -> None:
     """Fail what an order was about."""
     match order:
         case StartWorkflow(workflow_id=workflow_id) | CheckWorkflow(workflow_id=workflow_id):
@@ -313,4 +314,7 @@ def _fail(step: Step, order: Order, error: str) -> None:
             message = f"Failed to handle action completion [{where}, action={children[-1].name}]:"
         else:
             message = f"Failed to complete task [{where}]:"
+    if "field" in error.details:
+        # Behind the line that clients know: where to look.
+        message += f"\nThe expression is in the field '{error.details['field']}' of the task."
     completion.force_fail(step, task, message)

@@ -67,7 +67,7 @@ def request(step: Step, event: ActionRequested) -> None:
     site = CallSite(namespace=event.namespace, project_id=event.project_id)
 
     def evaluate(value: JsonValue, context: Mapping[str, JsonValue]) -> JsonValue:
-        return step.evaluate(value, context, None)
+        return step.evaluate(value, context, None, field="base-input")
 
     action = ActionExecution(
         id=event.action_execution_id,

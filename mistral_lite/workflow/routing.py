@@ -84,7 +84,8 @@ def _commands(step: Step, task: TaskExecution, spec: TaskSpec, clauses: tuple[Cl
         _command(step, task, clause, transition)
         for clause in clauses
         for transition in spec.transitions(clause)
-        if transition.condition is None or step.evaluate_for_task(transition.condition, task, branch)
+        if transition.condition is None
+        or step.evaluate_for_task(transition.condition, task, branch, field=str(clause))
     ]
 
 
@@ -93,7 +94,7 @@ def _command(step: Step, task: TaskExecution, clause: Clause, transition: Transi
         return GoTo(name=transition.target, triggers=(Trigger(task_id=task.id, event=str(clause)),))
     message = transition.parameters.get("msg")
     if message is not None:
-        message = message_text(step.evaluate_for_task(message, task, step.outbound(task)))
+        message = message_text(step.evaluate_for_task(message, task, step.outbound(task), field=str(clause)))
     return SetState(state=_COMMAND_STATES[transition.target], message=message)
 
 

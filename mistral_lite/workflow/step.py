@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from mistral_lite.errors import EvaluationError
 from mistral_lite.ids import derived_id
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.lang.specs import TaskSpec, WorkflowSpec
@@ -219,10 +220,12 @@ class Step:
         task: TaskExecution,
         branch: data_flow.Branch,
         extra: Mapping[str, JsonValue] | None = None,
+        *,
+        field: str,
     ) -> JsonValue:
         """Evaluate ``value`` as the task sees it over ``branch``. Raises ``EvaluationError``."""
         context = data_flow.task_context(self.snapshot, task, branch, extra)
-        return self.evaluate(value, context, self.workflow_of(task), task)
+        return self.evaluate(value, context, self.workflow_of(task), task, field=field)
 
     def evaluate(
         self,
@@ -230,10 +233,19 @@ class Step:
         context: Mapping[str, JsonValue],
         workflow: WorkflowExecution | None,
         task: TaskExecution | None = None,
+        *,
+        field: str,
     ) -> JsonValue:
-        """Evaluate ``value`` over ``context``. Raises ``EvaluationError``."""
+        """Evaluate ``value`` over ``context``; ``field`` is where its author wrote it.
+
+        Raises ``EvaluationError``, which knows the field.
+        """
         view = TreeView(self.snapshot, workflow, task, self.now, self._ordinals)
-        return self.library.evaluator.evaluate(value, context, view)
+        try:
+            return self.library.evaluator.evaluate(value, context, view)
+        except EvaluationError as error:
+            error.details.setdefault("field", field)
+            raise
 
     def inbound(self, task: TaskExecution) -> data_flow.Branch:
         """Return the inbound context of a task."""

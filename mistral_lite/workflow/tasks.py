@@ -115,10 +115,10 @@ def publish(step: Step, task: TaskExecution, spec: TaskSpec) -> None:
     limit_kb = step.library.rules.field_size_limit_kb
     changes: dict[str, JsonObject] = {}
     if specs.branch:
-        changes["published"] = step.evaluate_for_task(specs.branch, task, inbound)
+        changes["published"] = step.evaluate_for_task(specs.branch, task, inbound, field="publish")
         check_size("published", changes["published"], limit_kb)
     if specs.global_:
-        changes["published_global"] = step.evaluate_for_task(specs.global_, task, inbound)
+        changes["published_global"] = step.evaluate_for_task(specs.global_, task, inbound, field="publish")
         check_size("published", changes["published_global"], limit_kb)
     if changes:
         step.change_task(task.id, **changes)

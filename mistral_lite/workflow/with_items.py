@@ -84,7 +84,8 @@ def _evaluated_items(step: Step, task: TaskExecution, spec: TaskSpec) -> list[Js
     branch = step.inbound(task)
     names = [name for name, _ in spec.with_items]
     columns = [
-        _as_list(name, step.evaluate_for_task(source, task, branch)) for name, source in spec.with_items
+        _as_list(name, step.evaluate_for_task(source, task, branch, field="with-items"))
+        for name, source in spec.with_items
     ]
     if len({len(column) for column in columns}) > 1:
         sizes = {name: len(column) for name, column in zip(names, columns, strict=True)}

@@ -303,6 +303,27 @@ def test_an_error_of_the_language_fails_the_workflow_whatever_handles_errors(reh
     assert "error=" in execution.info
 
 
+@pytest.mark.parametrize(
+    ("task", "field"),
+    [
+        ("action: std.echo output=<% $.no.such %>", "input"),
+        ("action: <% $.no.such %>", "action"),
+        ("workflow: <% $.no.such %>", "workflow"),
+        ("action: std.noop\n      target: <% $.no.such %>", "target"),
+        ("with-items: i in <% $.no.such %>", "with-items"),
+        ("action: std.noop\n      wait-before: <% $.no.such %>", "wait-before"),
+        ("action: std.noop\n      publish: {x: <% $.no.such %>}", "publish"),
+        ("action: std.noop\n      fail-on: <% $.no.such %>", "fail-on"),
+        ("action: std.noop\n      on-complete:\n        - noop: <% $.no.such %>", "on-complete"),
+    ],
+)
+def test_an_error_of_an_expression_names_the_field(rehearse, task, field):
+    execution = rehearse(f"w:\n  tasks:\n    a:\n      {task}\n").start().run()
+
+    assert execution.state == ERROR
+    assert execution.info.endswith(f"\nThe expression is in the field '{field}' of the task.")
+
+
 def test_an_error_while_resuming(rehearse):
     execution = rehearse("""
 w:

@@ -36,7 +36,7 @@ def apply_fail_on(step: Step, task: TaskExecution, spec: TaskSpec) -> TaskExecut
     if task.state != State.SUCCESS or not condition:
         return task
     if isinstance(condition, str):
-        condition = step.evaluate_for_task(condition, task, step.inbound(task))
+        condition = step.evaluate_for_task(condition, task, step.inbound(task), field="fail-on")
     if not condition:
         return task
     return step.set_task_state(task.id, State.ERROR, "Failed by 'fail-on' policy")
@@ -74,12 +74,14 @@ def _wants_retry(step: Step, task: TaskExecution, spec: TaskSpec) -> bool:
     if task.state == State.SUCCESS and retry.continue_on is None:
         return False
     branch = step.outbound(task)
-    if retry.continue_on is not None and not step.evaluate_for_task(retry.continue_on, task, branch):
+    if retry.continue_on is not None and not step.evaluate_for_task(
+        retry.continue_on, task, branch, field="continue-on"
+    ):
         return False
     return not (
         task.state == State.ERROR
         and retry.break_on is not None
-        and step.evaluate_for_task(retry.break_on, task, branch)
+        and step.evaluate_for_task(retry.break_on, task, branch, field="break-on")
     )
 
 

@@ -36,12 +36,12 @@ def evaluate(step: Step, task: TaskExecution, specs: PolicySpecs, branch: Branch
         if value is None:
             return 0
         if isinstance(value, str):
-            value = step.evaluate_for_task(value, task, branch)
+            value = step.evaluate_for_task(value, task, branch, field=field)
         return _natural(policy, field, value)
 
     pause_before = specs.pause_before
     if isinstance(pause_before, str):
-        pause_before = step.evaluate_for_task(pause_before, task, branch)
+        pause_before = step.evaluate_for_task(pause_before, task, branch, field="pause-before")
         _require_flag(pause_before)
     return PolicyValues(
         pause_before=bool(pause_before),
