@@ -61,10 +61,10 @@ class Outcome:
     """What a turn did, valid once it is committed.
 
     ``replies``: by ticket, for those that are to be answered now. ``skipped_root_ids``, ``skipped_timers``:
-    work on trees that another engine held.
-    ``unreported``: calls of which some reports are still to be taken, for the same reason. ``new_timers``: set in this turn. ``may_have_waiting``: attempts
-    may be in the queue. ``is_work_left``: some that this turn queued found no executor here.
-    ``event_count``: decisions made. ``has_notifications``: some were written to the outbox.
+    work on trees that another engine held. ``unreported``: calls of which some reports are still to be
+    taken, for the same reason. ``new_timers``: set in this turn. ``may_have_waiting``: attempts may be in
+    the queue. ``is_work_left``: some that this turn queued found no executor here. ``event_count``:
+    decisions made. ``has_notifications``: some were written to the outbox.
     """
 
     replies: dict[Ticket, ExchangeReply] = field(default_factory=dict)
