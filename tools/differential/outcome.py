@@ -20,6 +20,8 @@ _INDEX = re.compile(r"idx=\d+")
 _CHILD = re.compile(r"((?:^    \[(?:action|wf)_ex_id=.*\n?)+)", re.MULTILINE)
 # Where mistral_lite explains in words of its own, and never shows a value: only the head of the text is compared.
 _OWN_WORDS = (
+    # The place of a failed expression, said in the line where Mistral shows a traceback.
+    (re.compile(r"\n(The expression is in|This is about) the field '[\w-]+' of the (task|workflow)\."), ""),
     (re.compile(r"(Invalid data type in \w+Policy:)(?s:.*?)(?=, wf=|\Z)"), r"\1 ..."),
     (re.compile(r"(Wrong input format for:).*?(?=All arrays|Iterable type)"), r"\1 ... "),
     (re.compile(r"(Wrong dynamic input for task: \S+).*?(?=, wf=|\Z)"), r"\1 ..."),
