@@ -40,7 +40,7 @@ _PATIENCE_S = 30.0
 _RETRY_S = 0.01
 # Trees in one transaction: enough to share the cost of a commit, few enough to let others in.
 _MOST_TREES = 200
-# Rows that a sweep takes up at most; there is another sweep at once if there were as many.
+# Rows that a sweep takes up at most; the next sweep takes the rest.
 _MOST_SWEPT = 1000
 
 
@@ -182,7 +182,6 @@ class Engine:
                 if is_sweep:
                     self._sweep(connection, agenda)
                 turn = Turn(
-                    self._database,
                     connection,
                     self._library,
                     self._cache,

@@ -20,7 +20,6 @@ import sqlalchemy as sa
 
 from mistral_lite import faults, log
 from mistral_lite.db import action_queue, inbox, trees
-from mistral_lite.db.transaction import Database
 from mistral_lite.engine import lookups, translate
 from mistral_lite.engine.cache import SnapshotCache
 from mistral_lite.engine.mailbox import Ticket
@@ -63,8 +62,8 @@ class Outcome:
     ``replies``: by ticket, for those that are to be answered now. ``skipped_root_ids``, ``skipped_timers``:
     work on trees that another engine held. ``unreported``: calls of which some reports are still to be
     taken, for the same reason. ``new_timers``: set in this turn. ``may_have_waiting``: attempts may be in
-    the queue. ``is_work_left``: some that this turn queued found no executor here. ``event_count``:
-    decisions made. ``has_notifications``: some were written to the outbox.
+    the queue. ``is_work_left``: some that this turn queued found no executor here. ``has_notifications``:
+    some were written to the outbox.
     """
 
     replies: dict[Ticket, ExchangeReply] = field(default_factory=dict)
@@ -74,7 +73,6 @@ class Outcome:
     new_timers: list[Timer] = field(default_factory=list)
     may_have_waiting: bool = False
     is_work_left: bool = False
-    event_count: int = 0
     has_notifications: bool = False
 
 
@@ -90,14 +88,12 @@ class Turn:
 
     def __init__(
         self,
-        database: Database,
         connection: sa.Connection,
         library: Library,
         cache: SnapshotCache,
         settings: TurnSettings,
         now: datetime,
     ) -> None:
-        self._database = database
         self._connection = connection
         self._library = library
         self._cache = cache
@@ -241,7 +237,6 @@ class Turn:
         self._deleted.add(root_id)
 
     def _decide(self, snapshot: Snapshot, cause: events.Event | inbox.Entry) -> None:
-        self._outcome.event_count += 1
         # Strictly increasing, so that the order of decisions can be told from the times of rows.
         self._now += timedelta(microseconds=1)
         kind = cause.kind if isinstance(cause, inbox.Entry) else type(cause).__name__
