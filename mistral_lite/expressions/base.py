@@ -7,6 +7,7 @@ Expressions are pure: the data come from a ``LayeredContext``, everything wider 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +39,8 @@ class ExpressionSettings:
     """Largest text, and roughly the largest result, of one evaluation."""
     max_items: int = 1_000_000
     """Longest collection any expression may walk."""
+    max_memory_bytes: int = 256 * 1024 * 1024
+    """Memory that an evaluation may use which is done in a process of its own."""
     cache_size: int = 4096
     """Parsed expressions that are kept, for each language."""
 
@@ -119,6 +122,9 @@ class ExpressionEvaluator(Protocol):
 
     def check_syntax(self, text: str) -> None:
         """Raise ``ExpressionSyntaxError`` if an expression in ``text`` cannot be parsed."""
+
+    def one_step(self) -> AbstractContextManager[None]:
+        """Bound what all evaluations of this thread may use together until the block ends."""
 
     def evaluate(
         self, value: JsonValue, context: Mapping[str, JsonValue] | JsonValue, view: EvaluationView | None

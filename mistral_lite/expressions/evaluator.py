@@ -7,13 +7,15 @@ matter of ``yaql.py`` and ``jinja.py``; what it may cost, of ``limits.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from mistral_lite.errors import EvaluationError, ExpressionSyntaxError
 from mistral_lite.expressions.base import EvaluationView, ExpressionSettings
+from mistral_lite.expressions.containment import ContainedError, Containment, answer_from
 from mistral_lite.expressions.functions import function_table
 from mistral_lite.expressions.jinja import JinjaLanguage
-from mistral_lite.expressions.limits import Guard
+from mistral_lite.expressions.limits import Guard, LimitReachedError, TooExpensiveError
 from mistral_lite.expressions.yaql import YaqlLanguage
 from mistral_lite.jsontext import JsonValue
 
@@ -30,7 +32,13 @@ class Language(Protocol):
         """Raise ``ExpressionSyntaxError`` if ``text`` cannot be parsed."""
 
     def evaluate(self, text: str, context: Mapping[str, JsonValue], view: EvaluationView | None) -> JsonValue:
-        """Return the result of ``text``, in which the language was found. Raises ``EvaluationError``."""
+        """Return the result of ``text``, in which the language was found.
+
+        Raises ``EvaluationError``, and ``TooExpensiveError`` if it is to be done in a process of its own.
+        """
+
+    def describe(self, text: str, cause: str) -> str:
+        """Return the message of a failure of ``text``."""
 
 
 class Evaluator:
@@ -40,10 +48,17 @@ class Evaluator:
     """
 
     def __init__(
-        self, settings: ExpressionSettings, plugins: Mapping[str, Callable[..., JsonValue]] | None = None
+        self,
+        settings: ExpressionSettings,
+        plugins: Mapping[str, Callable[..., JsonValue]] | None = None,
+        *,
+        is_contained: bool = False,
     ) -> None:
-        guard = Guard(settings)
-        functions = function_table(plugins or {})
+        """``is_contained``: this process is one that may be ended in the middle of an evaluation."""
+        self._plugins = plugins or {}
+        functions = function_table(self._plugins)
+        self._guard = guard = Guard(settings, is_contained=is_contained)
+        self._containment = Containment(settings, tuple(self._plugins))
         self._allowed = frozenset(settings.allowed_languages)
         # In this order: the first language that is found evaluates the whole text.
         self._languages: tuple[Language, ...] = (
@@ -69,6 +84,10 @@ class Evaluator:
         if language.name not in self._allowed:
             raise ExpressionSyntaxError(self._disabled(language))
         language.check_syntax(text)
+
+    def one_step(self) -> AbstractContextManager[None]:
+        """Bound what all evaluations of this thread may use together until the block ends."""
+        return self._guard.one_step()
 
     def evaluate(
         self, value: JsonValue, context: Mapping[str, JsonValue] | JsonValue, view: EvaluationView | None
@@ -103,7 +122,26 @@ class Evaluator:
             return text
         if language.name not in self._allowed:
             raise EvaluationError(self._disabled(language))
-        return language.evaluate(text, context, view)
+        try:
+            return language.evaluate(text, context, view)
+        except TooExpensiveError:
+            return self._evaluate_contained(language, text, context, view)
+
+    def _evaluate_contained(
+        self, language: Language, text: str, context: Mapping[str, JsonValue], view: EvaluationView | None
+    ) -> JsonValue:
+        try:
+            self._guard.check_step()
+            ask = answer_from(view, self._plugins, context)
+            value, used_s = self._containment.evaluate(text, context, view, ask)
+        except ContainedError as error:
+            self._guard.spend(error.used_s)
+            message = str(error) if error.is_described else language.describe(text, str(error))
+            raise EvaluationError(message) from None
+        except LimitReachedError as error:
+            raise EvaluationError(language.describe(text, str(error))) from None
+        self._guard.spend(used_s)
+        return value
 
     def _find(self, text: str) -> Language | None:
         for language in self._languages:

@@ -225,6 +225,9 @@ _STANDARD = (
 )
 
 
+STANDARD_NAMES = frozenset(function.name for function in _STANDARD)
+
+
 def function_table(plugins: Mapping[str, Callable[..., JsonValue]]) -> dict[str, ExpressionFunction]:
     """Return all functions by name; a plug-in of the same name wins.
 

@@ -24,14 +24,14 @@ from jinja2.runtime import Context
 from mistral_lite.errors import EvaluationError, ExpressionSyntaxError, UnavailableError
 from mistral_lite.expressions.base import EvaluationView, ExpressionSettings, ViewNotReady
 from mistral_lite.expressions.functions import ExpressionFunction, Scope
+from mistral_lite.expressions.growth import jinja_stays_small
 from mistral_lite.expressions.jinja_guards import WIDTH, check_call, check_percent, guard_filter
-from mistral_lite.expressions.limits import Guard, LimitReachedError
+from mistral_lite.expressions.limits import Guard, LimitReachedError, TooExpensiveError
 from mistral_lite.expressions.messages import describe_cause
 from mistral_lite.expressions.plain import PlainConverter
+from mistral_lite.expressions.spans import find_spans, has_span
 from mistral_lite.jsontext import JsonValue
 
-_OUTPUT = re.compile(r"{{(.*?)}}")
-_ANY = re.compile(r"{{.*?}}|{%.*?%}")
 _PATH = re.compile(r"{{\s*_((?:\.[A-Za-z]\w*)*)\s*}}\Z", re.ASCII)
 _CHANGERS = frozenset(
     {"add", "append", "clear", "difference_update", "discard", "extend", "insert", "intersection_update"}
@@ -209,6 +209,7 @@ class JinjaLanguage:
         self, settings: ExpressionSettings, guard: Guard, functions: Mapping[str, ExpressionFunction]
     ) -> None:
         self._guard = guard
+        self._functions = functions
         self._environments = {
             may_change: _create_environment(guard, functions, may_change=may_change)
             for may_change in (False, True)
@@ -217,7 +218,7 @@ class JinjaLanguage:
 
     def is_found_in(self, text: str) -> bool:
         """Tell whether ``text`` holds a Jinja2 expression or block."""
-        return "{" in text and _ANY.search(text) is not None
+        return has_span(text, "{{", "}}") or has_span(text, "{%", "%}")
 
     def check_syntax(self, text: str) -> None:
         """Raise ``ExpressionSyntaxError`` if ``text`` cannot be parsed."""
@@ -227,6 +228,9 @@ class JinjaLanguage:
             raise ExpressionSyntaxError(f"Syntax error '{error.message}'.", expression=text) from error
         except RecursionError as error:
             raise ExpressionSyntaxError("Syntax error 'nested too deeply'.", expression=text) from error
+        except ValueError as error:
+            cause = describe_cause(error, text)
+            raise ExpressionSyntaxError(f"Syntax error '{cause}'.", expression=text) from error
 
     def evaluate(self, text: str, context: Mapping[str, JsonValue], view: EvaluationView | None) -> JsonValue:
         """Return the typed result of a text that is one ``{{ }}``, else the rendered text."""
@@ -240,12 +244,16 @@ class JinjaLanguage:
         except Exception as error:
             message = error.message if isinstance(error, jinja2.TemplateSyntaxError) else None
             cause = message or describe_cause(error, text)
-            raise EvaluationError(
-                f"Can not evaluate Jinja expression [expression={text}, error={cause}]"
-            ) from error
+            raise EvaluationError(self.describe(text, cause)) from error
+
+    def describe(self, text: str, cause: str) -> str:
+        """Return the message of a failure of ``text``."""
+        return f"Can not evaluate Jinja expression [expression={text}, error={cause}]"
 
     def _render(self, text: str, context: JsonValue) -> JsonValue:
         compiled = self._compile(text)
+        if compiled is None:
+            raise TooExpensiveError
         if not isinstance(context, Mapping):
             # The result of a base action; nobody else sees this copy.
             value = compiled.render(copy.deepcopy(context))
@@ -255,12 +263,15 @@ class JinjaLanguage:
             return str(value)
         return _Converter(self._guard, sets_as_lists=True).convert(value)
 
-    def _compile_uncached(self, text: str) -> _Compiled:
-        whole = _OUTPUT.search(text)
-        changes = _uses_changes(self._environments[False].parse(text))
+    def _compile_uncached(self, text: str) -> _Compiled | None:
+        """Return the text made ready, None if it is not for this process."""
+        parsed = self._environments[False].parse(text)
+        if not (self._guard.is_contained or jinja_stays_small(parsed, self._functions)):
+            return None
+        changes = _uses_changes(parsed)
         environment = self._environments[changes]
-        if whole is not None and whole.group() == text:
-            expression = environment.compile_expression(whole.group(1), undefined_to_none=False)
+        if next(find_spans(text, "{{", "}}"), None) == (0, len(text)):
+            expression = environment.compile_expression(text[2:-2], undefined_to_none=False)
             return _Compiled(lambda data: expression(_=data), True, changes)
         template = environment.from_string(text)
         return _Compiled(lambda data: template.render(_=data), False, changes)

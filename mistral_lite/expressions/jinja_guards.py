@@ -111,6 +111,10 @@ def _check_filter_format(guard: Guard, args: tuple[Any, ...], kwargs: Mapping[st
     check_percent(guard, str(args[0]), args[1:] or dict(kwargs))
 
 
+def _check_sort(guard: Guard, args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> None:
+    guard.order(args[0])
+
+
 def _check_text(guard: Guard, args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> None:
     guard.text_of(args[0])
 
@@ -141,5 +145,6 @@ _FILTER_CHECKS: dict[str, _FilterCheck] = {
     "replace": _check_filter_replace,
     "join": _check_filter_join,
     "format": _check_filter_format,
+    **dict.fromkeys(("dictsort", "groupby", "max", "min", "sort", "unique"), _check_sort),
     **dict.fromkeys(_TEXT_FILTERS, _check_text),
 }

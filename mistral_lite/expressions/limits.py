@@ -1,50 +1,47 @@
 """What one evaluation may cost: processor time, text size, growth of numbers and collections.
 
-Owns the watchdog and the size checks that both languages call. It knows nothing about either language.
+Owns the limits and the size checks that both languages call; time is watched by ``watchdog.py``. It knows
+nothing about either language.
 
-How an endless expression is stopped
-    Python loops, however deep inside YAQL or Jinja2, are stopped by an asynchronous exception
-    (``PyThreadState_SetAsyncExc``) that one daemon thread sends to the evaluating thread once that thread has
-    used its *processor* time. Processor time, not wall time: a loaded machine or a stopped process must
-    not fail innocent expressions. Three races are closed:
+Two tiers
+    In the thread of the caller an evaluation gets a small share (``_THREAD_S``, ``_THREAD_BYTES``). One that asks
+    for more, or for an operation whose cost nobody can tell beforehand, leaves by ``TooExpensiveError`` and is
+    done again from the start in a process of its own (``containment.py``). There a ``Guard`` is ``contained``:
+    it allows what the operator's settings allow, and whatever slips through ends with that process.
 
-    * an exception sent as the evaluation ends: sending and ending exclude each other by a lock, and whoever
-      ends takes back what was sent but not yet delivered;
-    * an exception inside a look-up of the caller (which may hold a database transaction): such calls are
-      shielded, their time does not count against anybody else's state;
-    * an exception swallowed by a destructor: it is sent again until the evaluation is over.
-
-    The watchdog polls only while evaluations run; it parks when there is nothing to watch. After a fork
-    the first evaluation starts a new one.
-
-What that cannot stop is one long call into C. So every operation whose result can be much larger than its
-operands (repetition, powers, padding, joins, replacements) is checked here *before* it runs. A regular
-expression with catastrophic backtracking stays uninterruptible: the ``re`` module checks for nothing. The
-same holds for comparing or hashing structures that share parts so often that they are huge only when walked.
+What the watchdog cannot stop is one long call into C. So every operation whose result can be much larger than its
+operands (repetition, powers, padding, joins, replacements) is checked here *before* it runs, and what has no
+such check (regular expressions, structures that share parts so often that they are huge only when walked) is
+left to the process that can be ended.
 """
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from typing import TypeVar
 
 from mistral_lite.expressions.base import EvaluationView, ExpressionSettings
+from mistral_lite.expressions.patterns import is_cheap
+from mistral_lite.expressions.watchdog import Evaluation, Interrupted, Watchdog
 from mistral_lite.jsontext import JsonValue
 
 T = TypeVar("T")
 
-_POLL_S = 0.1
-_IDLE_POLLS_BEFORE_PARKING = 20
-# Seen running at this many times the limit by wall clock, a thread is stopped although it used little
-# processor time; polls are counted, so a stopped process ages nobody.
-_WALL_FACTOR = 10
-_RESEND_POLLS = 3
 _MAX_INT_BITS = 65_536
+_MAX_MODULAR_BITS = 4096
 _MAX_PATTERN_CHARS = 10_000
+# The share of an evaluation in the thread of its caller; longer than a collection of garbage in between takes.
+_THREAD_S = 0.3
+_THREAD_BYTES = 1024 * 1024
+# Sorting compares in one call; so many elements take a moment even if each of them is large.
+_THREAD_SORTED_ITEMS = 1000
+# All evaluations of one step together, in times of one; those that are quicker than this do not count.
+_STEP_FACTOR = 2
+_QUICK_S = 0.02
 # Everything an evaluation builds, also what it throws away again, stays below this many results.
 _TOTAL_FACTOR = 4
 
@@ -53,147 +50,84 @@ class LimitReachedError(Exception):
     """An expression asked for more than it may have; the text says for what."""
 
 
-class Interrupted(BaseException):
-    """Sent by the watchdog. No ``except Exception`` on the way may swallow it."""
+class TooExpensiveError(BaseException):
+    """This evaluation belongs into a process of its own. No ``except Exception`` on the way may swallow it."""
 
 
-class Evaluation:
-    """One running evaluation: what it looks at and what it has used so far."""
-
-    __slots__ = (
-        "clock_id",
-        "context",
-        "cpu_limit_s",
-        "fired_at_poll",
-        "is_over",
-        "is_shielded",
-        "is_stopped",
-        "polls",
-        "spent_bytes",
-        "thread_id",
-        "view",
-    )
-
-    def __init__(
-        self, context: Mapping[str, JsonValue], view: EvaluationView | None, max_time_s: float
-    ) -> None:
-        self.context = context
-        self.view = view
-        self.thread_id = threading.get_ident()
-        self.clock_id = time.pthread_getcpuclockid(self.thread_id)
-        self.cpu_limit_s = time.clock_gettime(self.clock_id) + max_time_s
-        self.spent_bytes = 0
-        self.polls = 0
-        self.fired_at_poll = -_RESEND_POLLS
-        self.is_over = False
-        self.is_shielded = False
-        self.is_stopped = False
+def too_long(limit_s: float) -> str:
+    """Return what is said of an evaluation that took longer."""
+    return f"it ran for more than {limit_s:g} s; make it smaller"
 
 
-class Watchdog:
-    """Stops evaluations that used up their processor time; see the design note of this module."""
+class Step:
+    """Processor seconds that the evaluations of one step may still use together."""
 
-    def __init__(self, max_time_s: float) -> None:
-        self._max_polls = max(1, round(max_time_s * _WALL_FACTOR / _POLL_S))
-        self._running: dict[int, Evaluation] = {}
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._is_parked = True
-        self._thread: threading.Thread | None = None
+    __slots__ = ("left_s",)
 
-    def begin(self, evaluation: Evaluation) -> None:
-        """Watch ``evaluation``, which belongs to the calling thread."""
-        self._running[evaluation.thread_id] = evaluation
-        if self._is_parked or self._thread is None or not self._thread.is_alive():
-            self._start()
-
-    def end(self, evaluation: Evaluation) -> None:
-        """Stop watching; afterwards no exception can reach the thread. Harmless when repeated."""
-        with self._lock:
-            evaluation.is_over = True
-            if evaluation.is_stopped:
-                _take_back(evaluation.thread_id)
-            self._running.pop(evaluation.thread_id, None)
-
-    def shield(self, evaluation: Evaluation) -> None:
-        """Let nothing reach the thread until ``unshield``."""
-        with self._lock:
-            evaluation.is_shielded = True
-            if evaluation.is_stopped:
-                _take_back(evaluation.thread_id)
-                evaluation.is_shielded = False
-                raise Interrupted
-
-    def unshield(self, evaluation: Evaluation) -> None:
-        """Undo ``shield``."""
-        evaluation.is_shielded = False
-
-    def _start(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            with self._lock:
-                if self._thread is None or not self._thread.is_alive():
-                    thread = threading.Thread(target=self._watch, name="expression-watchdog", daemon=True)
-                    thread.start()
-                    self._thread = thread
-        self._wake.set()
-
-    def _watch(self) -> None:
-        idle_polls = 0
-        while True:
-            if idle_polls > _IDLE_POLLS_BEFORE_PARKING:
-                # The flag goes up before the last look, and `begin` registers before it reads the flag:
-                # one of the two sees the other.
-                self._wake.clear()
-                self._is_parked = True
-                if not self._running:
-                    self._wake.wait()
-            self._is_parked = False
-            time.sleep(_POLL_S)
-            evaluations = list(self._running.values())
-            idle_polls = 0 if evaluations else idle_polls + 1
-            for evaluation in evaluations:
-                self._check(evaluation)
-
-    def _check(self, evaluation: Evaluation) -> None:
-        evaluation.polls += 1
-        with self._lock:
-            if evaluation.is_over or evaluation.is_shielded:
-                return
-            if evaluation.polls - evaluation.fired_at_poll < _RESEND_POLLS:
-                return
-            late = evaluation.polls > self._max_polls
-            if late or time.clock_gettime(evaluation.clock_id) >= evaluation.cpu_limit_s:
-                evaluation.fired_at_poll = evaluation.polls
-                evaluation.is_stopped = True
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(evaluation.thread_id), ctypes.py_object(Interrupted)
-                )
-
-
-def _take_back(thread_id: int) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), None)
+    def __init__(self, left_s: float) -> None:
+        self.left_s = left_s
 
 
 class Guard:
-    """The limits of one evaluator; safe to use from any number of threads."""
+    """The limits of one evaluator; safe to use from any number of threads.
 
-    def __init__(self, settings: ExpressionSettings) -> None:
-        self._max_time_s = settings.max_time_s
+    ``is_contained``: the process may end if need be, so evaluations get all that the settings allow.
+    """
+
+    def __init__(self, settings: ExpressionSettings, *, is_contained: bool = False) -> None:
+        self.is_contained = is_contained
+        self.max_time_s = settings.max_time_s
         self.max_bytes = settings.max_result_bytes
         self.max_items = settings.max_items
         if settings.limit_iterators >= 0:
             self.max_items = min(self.max_items, settings.limit_iterators)
-        self._watchdog = Watchdog(settings.max_time_s)
+        self._own_time_s = self.max_time_s if is_contained else min(_THREAD_S, self.max_time_s)
+        self._watchdog = Watchdog(self._own_time_s)
         self._local = threading.local()
 
     def current(self) -> Evaluation | None:
         """Return the evaluation that runs in this thread, if any."""
         return getattr(self._local, "evaluation", None)
 
+    @contextmanager
+    def one_step(self) -> Iterator[None]:
+        """Bound what the evaluations of this thread use together until the block ends."""
+        if getattr(self._local, "step", None) is not None:
+            yield
+            return
+        self._local.step = Step(self.max_time_s * _STEP_FACTOR)
+        try:
+            yield
+        finally:
+            self._local.step = None
+
+    def check_step(self) -> None:
+        """Raise ``LimitReachedError`` if this step has no time left."""
+        step: Step | None = getattr(self._local, "step", None)
+        if step is not None and step.left_s <= 0:
+            limit_s = self.max_time_s * _STEP_FACTOR
+            raise LimitReachedError(
+                f"the expressions of one step ran for more than {limit_s:g} s together; make them smaller"
+            )
+
+    def spend(self, used_s: float) -> None:
+        """Take processor seconds that one evaluation used from what its step has left."""
+        step: Step | None = getattr(self._local, "step", None)
+        if step is not None and used_s > _QUICK_S:
+            step.left_s -= used_s
+
+    def leave_thread(self) -> None:
+        """Raise ``TooExpensiveError`` unless this is the process where anything may be tried."""
+        if not self.is_contained:
+            raise TooExpensiveError
+
     def run(self, context: Mapping[str, JsonValue], view: EvaluationView | None, work: Callable[[], T]) -> T:
-        """Return ``work()`` done within the limits. Raises ``LimitReachedError`` when the time is up."""
+        """Return ``work()`` done within the limits.
+
+        Raises ``LimitReachedError``, and ``TooExpensiveError`` if it is to be done elsewhere.
+        """
         outer = self.current()
-        evaluation = Evaluation(context, view, self._max_time_s)
+        evaluation = Evaluation(context, view, self._own_time_s)
         if outer is not None:
             # A plug-in function evaluates in turn: the outer evaluation stays the one that is watched.
             self._local.evaluation = evaluation
@@ -201,6 +135,14 @@ class Guard:
                 return work()
             finally:
                 self._local.evaluation = outer
+        self.check_step()
+        began_s = time.thread_time()
+        try:
+            return self._run_watched(evaluation, work)
+        finally:
+            self.spend(time.thread_time() - began_s)
+
+    def _run_watched(self, evaluation: Evaluation, work: Callable[[], T]) -> T:
         try:
             try:
                 self._local.evaluation = evaluation
@@ -214,7 +156,8 @@ class Guard:
                     self._finish(evaluation)
                 except Interrupted:
                     continue
-            raise LimitReachedError(f"it ran for more than {self._max_time_s:g} s; make it smaller") from None
+            self.leave_thread()
+            raise LimitReachedError(too_long(self.max_time_s)) from None
 
     def _finish(self, evaluation: Evaluation) -> None:
         self._watchdog.end(evaluation)
@@ -238,6 +181,8 @@ class Guard:
         evaluation = self.current()
         if evaluation is not None:
             evaluation.spent_bytes += size
+            if evaluation.spent_bytes > _THREAD_BYTES:
+                self.leave_thread()
             if evaluation.spent_bytes > self.max_bytes * _TOTAL_FACTOR:
                 raise LimitReachedError(f"it builds more than {self.max_bytes * _TOTAL_FACTOR} bytes in all")
 
@@ -260,10 +205,19 @@ class Guard:
                 unit = 1 if isinstance(sequence, (str, bytes)) else 8
                 self.charge(max(0, count) * len(sequence) * unit)
 
-    def power(self, base: object, exponent: object) -> None:
-        """Check ``base ** exponent`` before it is done."""
-        if isinstance(base, int) and isinstance(exponent, int) and exponent > 0:
+    def power(self, base: object, exponent: object, modulus: object = None) -> None:
+        """Check ``base ** exponent``, or that modulo ``modulus``, before it is done."""
+        if isinstance(modulus, int):
+            self._check_modular_power(base, exponent, modulus)
+        elif isinstance(base, int) and isinstance(exponent, int) and exponent > 0:
             self._check_bits(base.bit_length() * exponent)
+
+    def _check_modular_power(self, base: object, exponent: object, modulus: int) -> None:
+        for number in (base, exponent, modulus):
+            if isinstance(number, int) and number.bit_length() > _MAX_MODULAR_BITS:
+                raise LimitReachedError(
+                    f"it computes a power modulo with integers of more than {_MAX_MODULAR_BITS} bits"
+                )
 
     def shift_left(self, value: int, bits: int) -> None:
         """Check ``value << bits`` before it is done."""
@@ -291,6 +245,16 @@ class Guard:
         """Check the size of a regular expression before it is compiled."""
         if len(text) > _MAX_PATTERN_CHARS:
             raise LimitReachedError(f"a regular expression is longer than {_MAX_PATTERN_CHARS} characters")
+
+    def match(self, text: str, length: int) -> None:
+        """Check a match of the regular expression ``text`` in ``length`` characters before it is done."""
+        if not self.is_contained and not is_cheap(text, length):
+            raise TooExpensiveError
+
+    def order(self, items: object) -> None:
+        """Check that ``items`` may be sorted here: it compares all of them in one call."""
+        if not isinstance(items, Sized) or len(items) > _THREAD_SORTED_ITEMS:
+            self.leave_thread()
 
     def join(self, parts: list[str], separator: str) -> str:
         """Return ``separator.join(parts)`` if it is not too large."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import re
+import sys
 
 from mistral_lite.expressions.limits import LimitReachedError
 from mistral_lite.expressions.plain import NotJsonError
@@ -35,7 +36,13 @@ def describe_cause(error: BaseException, expression: str) -> str:
         return "the collection has no element to take; give a default"
     if isinstance(error, UnicodeError):
         return "the text is not valid"
+    if type(error).__module__.startswith("dateutil."):
+        # The library that reads dates repeats what it was given, without quotes.
+        return "the text is no date"
     text = str(error) or type(error).__name__
+    if isinstance(error, ValueError) and text.startswith("Exceeds the limit"):
+        # The interpreter would have one change a setting of it.
+        return f"a number has more than {sys.get_int_max_str_digits()} digits"
     method = _METHOD.match(text)
     if method:
         return _describe_method(method)

@@ -17,6 +17,9 @@ from mistral_lite.jsontext import JsonValue
 _SCALARS = frozenset({int, float, bool, type(None)})
 _ATOMS = _SCALARS | {str}
 _NODE_BYTES = 8
+# Python refuses to write longer ones as text.
+_MAX_DIGITS = 4000
+_LARGEST_INT = 10**_MAX_DIGITS - 1
 
 T = TypeVar("T")
 
@@ -113,6 +116,8 @@ class PlainConverter:
             return value
         if kind in _SCALARS:
             self._take(_NODE_BYTES)
+            if kind is int and not -_LARGEST_INT <= value <= _LARGEST_INT:
+                raise LimitReachedError(f"its result holds an integer of more than {_MAX_DIGITS} digits")
             return value
         self._take(_NODE_BYTES)
         if kind is PlainMapping:

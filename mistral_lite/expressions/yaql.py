@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import collections.abc  # noqa: F401 (yaql uses it without importing it)
 import inspect
-import re
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -26,9 +26,11 @@ from mistral_lite.errors import EvaluationError, ExpressionSyntaxError, Unavaila
 from mistral_lite.expressions.base import EvaluationView, ExpressionSettings, ViewNotReady
 from mistral_lite.expressions.fastpath import FastExpression, NotFastError, accelerate, compile_fast
 from mistral_lite.expressions.functions import ExpressionFunction, Scope
-from mistral_lite.expressions.limits import Guard
+from mistral_lite.expressions.growth import yaql_stays_small
+from mistral_lite.expressions.limits import Guard, LimitReachedError
 from mistral_lite.expressions.messages import describe_cause
 from mistral_lite.expressions.plain import PlainConverter, read_only
+from mistral_lite.expressions.spans import find_spans, has_span
 from mistral_lite.jsontext import JsonValue
 
 # The library has no types of its own.
@@ -36,8 +38,25 @@ YaqlNode = Any
 YaqlFunction = Any
 Arguments = dict[str, Any]
 
-_EXPRESSION = re.compile(r"<%.*?%>")
+_OPENING, _CLOSING = "<%", "%>"
 _DELIMITERS = "<%>"
+# Parsing a longer expression may take a moment; it is watched like an evaluation.
+_LONG_CHARS = 2000
+# The library takes the square of the length of a list to parse it.
+_MAX_CHARS = 16_384
+
+
+def _too_large(expression: str) -> str:
+    return f"the expression has {len(expression)} characters, {_MAX_CHARS} are allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """An expression made ready. ``stays_small``: it may be evaluated in the thread of whoever asks."""
+
+    node: YaqlNode
+    fast: FastExpression | None
+    stays_small: bool
 
 
 class YaqlLanguage:
@@ -81,56 +100,82 @@ class YaqlLanguage:
 
     def is_found_in(self, text: str) -> bool:
         """Tell whether ``text`` holds a YAQL expression."""
-        return "<%" in text and _EXPRESSION.search(text) is not None
+        return has_span(text, _OPENING, _CLOSING)
 
     def check_syntax(self, text: str) -> None:
         """Raise ``ExpressionSyntaxError`` if an expression in ``text`` cannot be parsed."""
-        for match in _EXPRESSION.finditer(text):
+        for start, end in find_spans(text, _OPENING, _CLOSING):
+            match = text[start:end]
+            if len(match) > _MAX_CHARS:
+                raise ExpressionSyntaxError(_too_large(match), expression=match)
             try:
-                self._parse(match.group().strip(_DELIMITERS))
+                self._parse(match.strip(_DELIMITERS))
             except exceptions.YaqlParsingException as error:
-                raise ExpressionSyntaxError(str(error), expression=match.group()) from error
+                raise ExpressionSyntaxError(str(error), expression=match) from error
+            except (RecursionError, ValueError) as error:
+                cause = describe_cause(error, match)
+                raise ExpressionSyntaxError(f"Syntax error: {cause}.", expression=match) from error
 
     def evaluate(self, text: str, context: Mapping[str, JsonValue], view: EvaluationView | None) -> JsonValue:
         """Return the typed result of a text that is one expression, else the text with results inserted."""
-        matches = _EXPRESSION.findall(text)
-        if len(matches[0]) == len(text):
+        spans = list(find_spans(text, _OPENING, _CLOSING))
+        if spans == [(0, len(text))]:
             return self._evaluate_one(text, context, view, for_text=False)
         # Equal expressions in one text have equal results, `uuid()` included; workflows rely on it.
-        results = {
-            match: self._guard.text_of(self._evaluate_one(match, context, view, for_text=True))
-            for match in dict.fromkeys(matches)
-        }
-        return _EXPRESSION.sub(lambda match: results[match.group()], text)
+        results: dict[str, str] = {}
+        pieces: list[str] = []
+        position = 0
+        for start, end in spans:
+            match = text[start:end]
+            if match not in results:
+                results[match] = self._guard.text_of(self._evaluate_one(match, context, view, for_text=True))
+            pieces += text[position:start], results[match]
+            position = end
+        return self._guard.join([*pieces, text[position:]], "")
 
-    def _parse_uncached(self, body: str) -> tuple[YaqlNode, FastExpression | None]:
+    def describe(self, text: str, cause: str) -> str:
+        """Return the message of a failure of ``text``."""
+        expression = text.removeprefix(_OPENING).removesuffix(_CLOSING).strip()
+        return f"Can not evaluate YAQL expression [expression={expression}, error={cause}]"
+
+    def _parse_uncached(self, body: str) -> _Parsed:
         with self._parser_lock:
             node = self._engine.parser.parse(body, lexer=self._engine.lexer)
+        stays_small = yaql_stays_small(node, self._functions)
         # With "#" an expression may redefine operators by their internal names.
         if not self._is_fast or "#" in body:
-            return node, None
+            return _Parsed(node, None, stays_small and "#" not in body)
         fast = compile_fast(node, self._functions)
-        return accelerate(node) if fast is None else node, fast
+        return _Parsed(accelerate(node) if fast is None else node, fast, stays_small)
+
+    def _parse_watched(
+        self, body: str, context: Mapping[str, JsonValue], view: EvaluationView | None
+    ) -> _Parsed:
+        if len(body) <= _LONG_CHARS:
+            return self._parse(body)
+        return self._guard.run(context, view, lambda: self._parse(body))
 
     def _evaluate_one(
         self, match: str, context: Mapping[str, JsonValue], view: EvaluationView | None, *, for_text: bool
     ) -> JsonValue:
         body = match.strip(_DELIMITERS)
         try:
-            node, fast = self._parse(body)
-            if fast is not None:
+            if len(match) > _MAX_CHARS:
+                raise LimitReachedError(_too_large(match))
+            parsed = self._parse_watched(body, context, view)
+            if parsed.fast is not None:
                 try:
-                    return fast(Scope(context, view))
+                    return parsed.fast(Scope(context, view))
                 except NotFastError:
                     pass
-            return self._guard.run(context, view, lambda: self._evaluate_node(node, context, for_text))
+            if not parsed.stays_small:
+                self._guard.leave_thread()
+            return self._guard.run(context, view, lambda: self._evaluate_node(parsed.node, context, for_text))
         except (UnavailableError, ViewNotReady):
             raise
         except Exception as error:
             cause = describe_cause(error, body)
-            raise EvaluationError(
-                f"Can not evaluate YAQL expression [expression={body.strip()}, error={cause}]"
-            ) from error
+            raise EvaluationError(self.describe(body, cause)) from error
 
     def _evaluate_node(self, node: YaqlNode, context: Mapping[str, JsonValue], for_text: bool) -> JsonValue:
         settings = self._settings
@@ -299,7 +344,15 @@ def _check_multiply(guard: Guard, args: Arguments) -> None:
     guard.multiply(args["left"], args["right"])
 
 
+def _check_match(guard: Guard, args: Arguments) -> None:
+    pattern = args["regexp"] if "regexp" in args else args["pattern"]
+    text = pattern if isinstance(pattern, str) else pattern.pattern
+    guard.pattern(text)
+    guard.match(text, len(args["string"]))
+
+
 def _check_regex_replace(guard: Guard, args: Arguments) -> None:
+    _check_match(guard, args)
     guard.substitute(args["string"], args["repl"])
 
 
@@ -314,7 +367,7 @@ _CHECKS: tuple[tuple[Callable[..., Any], Callable[[Guard, Arguments], None]], ..
     (std_strings.int_by_string, _check_multiply),
     (std_collections.list_by_int, _check_multiply),
     (std_collections.int_by_list, _check_multiply),
-    (std_math.pow_, lambda guard, args: guard.power(args["a"], args["b"]) if args["c"] is None else None),
+    (std_math.pow_, lambda guard, args: guard.power(args["a"], args["b"], args["c"])),
     (std_math.shift_bits_left, lambda guard, args: guard.shift_left(args["value"], args["bits_number"])),
     (
         std_strings.replace,
@@ -324,6 +377,14 @@ _CHECKS: tuple[tuple[Callable[..., Any], Callable[[Guard, Arguments], None]], ..
     (std_regex.replace, _check_regex_replace),
     (std_regex.replace_string, _check_regex_replace),
     (std_regex.regex, lambda guard, args: guard.pattern(args["pattern"])),
+    *(
+        (function, _check_match)
+        for function in (
+            *(std_regex.matches, std_regex.matches_, std_regex.search, std_regex.search_all, std_regex.split),
+            *(std_regex.split_string, std_regex.matches_operator_regex, std_regex.matches_operator_string),
+            *(std_regex.not_matches_operator_regex, std_regex.not_matches_operator_string),
+        )
+    ),
 )
 
 
@@ -336,12 +397,14 @@ def _join_method(guard: Guard, separator: str, sequence: Any, str_delegate: Call
 
 
 def _replace_by(guard: Guard, context: Any, regexp: Any, string: str, repl: Any, count: int = 0) -> Any:
+    guard.match(regexp.pattern, len(string))
     return std_regex.replace_by(context, regexp, string, _counted(guard, repl), count)
 
 
 def _replace_by_method(
     guard: Guard, context: Any, string: str, regexp: Any, repl: Any, count: int = 0
 ) -> Any:
+    guard.match(regexp.pattern, len(string))
     return std_regex.replace_by_string(context, string, regexp, _counted(guard, repl), count)
 
 

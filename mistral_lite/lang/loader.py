@@ -28,6 +28,8 @@ from mistral_lite.jsontext import JsonObject, JsonValue
 Path = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
+# Longer ones are no numbers of this world; YAML's base 60 takes the square of their length.
+_MAX_NUMBER_CHARS = 1000
 _MERGE = f"{_TAG}merge"
 _SCALAR_TAGS = frozenset(f"{_TAG}{kind}" for kind in ("null", "bool", "int", "float", "timestamp"))
 # Besides anchors, the two parsers disagree on tabs, byte order marks and a comment glued to a block header.
@@ -37,9 +39,13 @@ _TEXT_TAGS = frozenset(f"{_TAG}{kind}" for kind in ("str", "value", "merge"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How large a definition may be: characters of text, and levels of nesting."""
+    """How large a definition may be: characters of text, and levels of nesting.
+
+    ``max_disputed_chars``: for a text that only the Python parser can read, which takes 10 s for a million.
+    """
 
     max_chars: int = 1_048_576
+    max_disputed_chars: int = 131_072
     max_depth: int = 200
 
 
@@ -91,6 +97,11 @@ def load_document(text: str, limits: Limits | None = None) -> Document:
     try:
         return _Builder(limits).build(_fast_events(text))
     except _NotPlainError:
+        if len(text) > limits.max_disputed_chars:
+            raise _unparsable(
+                f"it has {len(text)} characters, {limits.max_disputed_chars} are allowed unless it is plain YAML; look "
+                "for mistakes, for tabs, and for '&', '*', '@' and '?' outside of quotes"
+            ) from None
         return _Builder(limits).build(_python_events(text))
 
 
@@ -197,6 +208,8 @@ class _Scalars(SafeConstructor, Resolver):
             raise _unsupported(tag, _line(event))
         node = yaml.ScalarNode(tag, event.value, None, None)
         try:
+            if len(event.value) > _MAX_NUMBER_CHARS:
+                raise ValueError
             return self.construct_object(node)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, yaml.YAMLError) as error:
             raise _unparsable(

@@ -14,6 +14,10 @@ from mistral_lite.lang.clauses import parse_clause
 from mistral_lite.lang.findings import Findings, Place
 from mistral_lite.lang.specs import ActionSpec, Clause, PublishSpec, TaskSpec, WorkflowSpec
 
+# Of all texts of one entity that hold expressions; parsing them takes about 10 s for a million.
+MAX_EXPRESSION_CHARS = 262_144
+_OPENINGS = ("<%", "{{", "{%")
+
 SyntaxChecker = Callable[[str], None]
 Texts = Iterator[tuple[Place, str]]
 
@@ -31,7 +35,17 @@ def check_action_syntax(findings: Findings, place: Place, spec: ActionSpec, chec
 
 
 def _check(findings: Findings, checker: SyntaxChecker, texts: Texts) -> None:
+    left = MAX_EXPRESSION_CHARS
     for place, text in texts:
+        if any(opening in text for opening in _OPENINGS):
+            left -= len(text)
+        if left < 0:
+            findings.add(
+                place,
+                f"the texts with expressions up to here have more than {MAX_EXPRESSION_CHARS} characters; move some "
+                "into further workflows",
+            )
+            return
         try:
             checker(text)
         except ExpressionSyntaxError as error:
