@@ -22,6 +22,9 @@ from mistral_lite.workflow.starting import check_size, prepare_start
 from mistral_lite.workflow.states import State
 from mistral_lite.workflow.step import Step
 
+# Levels of workflows in workflows. One that starts itself would go on for ever within one decision.
+_MOST_NESTED = 100
+
 
 def start_child(
     step: Step,
@@ -100,7 +103,7 @@ def _start_action(
         layers=(
             branch.visible(),
             {"__env": data_flow.environment_of(step.snapshot)},
-            {"__execution": {"id": workflow.id}},
+            data_flow.own_facts(step.snapshot, workflow),
             workflow.context,
         ),
     )
@@ -154,13 +157,14 @@ def pending_action(
         action_id=action.id,
         root_id=action.root_id,
         attempt=1,
-        target=target,
+        target=call.worker or target,
         available_at=step.now,
         request={
             "name": call.base,
             "input": call.base_input,
             "timeout_s": timeout_s,
             "safe_rerun": action.safe_rerun,
+            **({} if call.code is None else {"code": dict(call.code)}),
             "execution": {
                 "workflow_execution_id": action.workflow_id,
                 "workflow_name": action.workflow_name,
@@ -194,6 +198,15 @@ def _target(
     return str(target) if target else None
 
 
+def _depth(step: Step, workflow: WorkflowExecution) -> int:
+    """Return how many workflows ``workflow`` is nested in, itself included."""
+    depth = 1
+    while workflow.parent_task_id is not None:
+        workflow = step.workflow_of(step.snapshot.tasks[workflow.parent_task_id])
+        depth += 1
+    return depth
+
+
 def _start_workflow(step: Step, task: TaskExecution, name: str, given: JsonObject, position: int) -> None:
     parent = step.workflow_of(task)
     namespace = parent.namespace_of_params
@@ -202,6 +215,10 @@ def _start_workflow(step: Step, task: TaskExecution, name: str, given: JsonObjec
     definition = next((each for each in found if each is not None), None)
     if definition is None:
         raise GracefulFailure(f"Failed to find workflow [name={name}] [namespace={namespace}]")
+    if _depth(step, parent) >= _MOST_NESTED:
+        raise GracefulFailure(
+            f"Workflows are nested more than {_MOST_NESTED} deep; does '{name}' start itself? [namespace={namespace}]"
+        )
     spec = step.library.workflow_spec(definition.spec_hash)
     declared = {parameter.name for parameter in spec.input}
     # Whatever the nested workflow does not declare becomes one of its execution parameters.
@@ -225,6 +242,7 @@ def _start_workflow(step: Step, task: TaskExecution, name: str, given: JsonObjec
             root_environment=data_flow.environment_of(step.snapshot),
             field_size_limit_kb=step.library.rules.field_size_limit_kb,
             new_uuid=step.new_id(),
+            facts=data_flow.own_facts(step.snapshot, parent),
         )
     except (InputError, EvaluationError, LimitExceededError) as error:
         raise GracefulFailure(str(error)) from error

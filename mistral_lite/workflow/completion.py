@@ -8,7 +8,7 @@ from __future__ import annotations
 from mistral_lite.errors import EvaluationError, LimitExceededError
 from mistral_lite.jsontext import JsonObject, JsonValue, dump
 from mistral_lite.workflow import data_flow, joins
-from mistral_lite.workflow.commands import ReportChild
+from mistral_lite.workflow.commands import CompleteTask, ReportChild
 from mistral_lite.workflow.model import ActionExecution, TaskExecution, WorkflowExecution
 from mistral_lite.workflow.starting import check_size
 from mistral_lite.workflow.states import State
@@ -89,6 +89,21 @@ def cancel(step: Step, workflow_id: str, message: str | None) -> None:
         if not child.is_finished:
             cancel(step, child.id, message)
     _end(step, workflow_id, State.CANCELLED, message, {"result": message})
+    for task in step.snapshot.tasks_of(workflow_id):
+        if task.state == State.DELAYED:
+            _cut_short(step, task)
+
+
+def _cut_short(step: Step, task: TaskExecution) -> None:
+    """End a task whose delay nobody waits for any more: as it had ended already, or without having begun."""
+    step.cancel_timers(task.id)
+    kept = task.runtime.get("wait_after")
+    # The mark of a wait-after stays; a retry that came behind it is what delays the task now.
+    is_retried = (task.runtime.get("retry_task_policy") or {}).get("retry_no")
+    if kept is not None and not is_retried:
+        step.order(CompleteTask(task_id=task.id, state=State(kept["state"]), info=kept["info"]))
+    else:
+        step.set_task_state(task.id, State.CANCELLED, None, processed=True, next_tasks=())
 
 
 def break_off(step: Step, message: str) -> None:

@@ -216,8 +216,16 @@ def environment_of(snapshot: Snapshot) -> JsonObject:
 
 def workflow_layers(snapshot: Snapshot, workflow: WorkflowExecution) -> tuple[Mapping[str, JsonValue], ...]:
     """Return the layers that every expression of a workflow sees last: its variables, then its input."""
-    own = {"__execution": {"id": workflow.id}}
-    return (workflow.context, own, workflow.input)
+    return (workflow.context, own_facts(snapshot, workflow), workflow.input)
+
+
+def own_facts(snapshot: Snapshot, workflow: WorkflowExecution) -> JsonObject:
+    """Return what every expression of a workflow may know of it: its id, and whom it works for."""
+    facts: JsonObject = {"__execution": {"id": workflow.id}}
+    root = snapshot.workflows.get(snapshot.root_id)
+    if root is not None and root.openstack is not None:
+        facts["openstack"] = root.openstack
+    return facts
 
 
 def task_context(

@@ -25,6 +25,7 @@ from mistral_lite.errors import (
 from mistral_lite.workflow import (
     completion,
     joins,
+    mending,
     pausing,
     rerun,
     results,
@@ -59,6 +60,9 @@ from mistral_lite.workflow.events import (
     EnvironmentUpdated,
     Event,
     LeaseExpired,
+    MaintenanceBegan,
+    MaintenanceEnded,
+    MendRequested,
     PauseRequested,
     RerunRequested,
     ResultDelivered,
@@ -71,10 +75,12 @@ from mistral_lite.workflow.events import (
 from mistral_lite.workflow.model import ActionExecution
 from mistral_lite.workflow.snapshot import Snapshot
 from mistral_lite.workflow.states import State
-from mistral_lite.workflow.step import Step
+from mistral_lite.workflow.step import Step, TooMuchError
 
 # More orders than any sane workflow gives in one go; a loop of tasks that run no action would go on for ever.
-_MOST_ORDERS = 200_000
+_MOST_ORDERS = 100_000
+# Times that one task of a workflow begins in one decision, likewise.
+_MOST_ROUNDS = 1000
 
 _LANGUAGE_ERRORS = (EvaluationError, InputError, LimitExceededError, NotFoundError)
 
@@ -85,7 +91,15 @@ def decide(snapshot: Snapshot, event: Event, now: datetime) -> Decision:
     step = Step(snapshot, now)
     try:
         ignored = _handle_if_possible(step, event)
-        _work_off(step)
+        handled = snapshot.journal.mark()
+        try:
+            _work_off(step)
+        except TooMuchError as error:
+            # Nothing of it is kept: storing it would take as long again.
+            snapshot.journal.undo(handled)
+            step.agenda.clear()
+            completion.break_off(step, str(error))
+            _work_off(step)
         return collect(snapshot, snapshot.journal.since(mark), ignored)
     finally:
         snapshot.journal.undo(mark)
@@ -129,13 +143,27 @@ def _handle(step: Step, event: Event) -> str | None:
             return None
         case PauseRequested() | ResumeRequested() | StopRequested() | EnvironmentUpdated():
             return _handle_workflow(step, event)
-        case DecisionFailed():
-            completion.break_off(step, event.message)
+        case MaintenanceBegan() | MaintenanceEnded() | MendRequested() | DecisionFailed():
+            _handle_tree(step, event)
             return None
         case RerunRequested() | SkipRequested():
             return _handle_task(step, event)
         case _:
             assert_never(event)
+
+
+def _handle_tree(
+    step: Step, event: MaintenanceBegan | MaintenanceEnded | MendRequested | DecisionFailed
+) -> None:
+    match event:
+        case MaintenanceBegan():
+            pausing.pause_for_maintenance(step)
+        case MaintenanceEnded():
+            resuming.resume_after_maintenance(step)
+        case MendRequested():
+            mending.mend(step)
+        case DecisionFailed():
+            completion.break_off(step, event.message)
 
 
 def _handle_attempt(
@@ -213,15 +241,13 @@ def _handle_task(step: Step, event: RerunRequested | SkipRequested) -> str | Non
 
 def _work_off(step: Step) -> None:
     touched: dict[str, None] = {}
+    rounds: dict[tuple[str, str], int] = {}
     count = 0
     while step.agenda:
         order = step.agenda.popleft()
         count += 1
-        if count > _MOST_ORDERS:
-            completion.fail(
-                step, step.snapshot.root_id, "The workflow runs in a circle that starts no action."
-            )
-            return
+        if count > _MOST_ORDERS or _count_round(step, order, rounds) > _MOST_ROUNDS:
+            raise TooMuchError("The workflow runs in a circle that starts no action.")
         workflow_id = _workflow_of(step, order)
         if workflow_id is not None:
             touched[workflow_id] = None
@@ -229,6 +255,16 @@ def _work_off(step: Step) -> None:
         if not step.agenda:
             for each in touched:
                 completion.check_waiting(step, each)
+
+
+def _count_round(step: Step, order: Order, rounds: dict[tuple[str, str], int]) -> int:
+    """Return how often the task that ``order`` begins has begun in this decision; 0 for other orders."""
+    if not isinstance(order, RunTask):
+        return 0
+    task = step.snapshot.tasks[order.task_id]
+    key = (task.workflow_id, task.name)
+    rounds[key] = rounds.get(key, 0) + 1
+    return rounds[key]
 
 
 def _perform(step: Step, order: Order) -> None:

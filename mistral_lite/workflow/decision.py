@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from mistral_lite.workflow.journal import Entry, redo
@@ -72,7 +72,8 @@ def collect(snapshot: Snapshot, entries: Sequence[Entry], ignored: str | None) -
             continue
         known = first.setdefault((id(mapping), key), _row(before))
         _note(place, key, known, mapping.get(key))
-    return decision
+    # What is not written must not count: a snapshot ahead of its row would be taken for a later one.
+    return replace(decision, version=snapshot.version) if decision.is_empty else decision
 
 
 def _note(place: dict[str, Any], key: Any, before: object, after: object) -> None:

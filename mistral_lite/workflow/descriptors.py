@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from mistral_lite.errors import InputError
 from mistral_lite.jsontext import JsonValue
 
+# The worker of actions on the queues in our own database. Executors have no database, so none bears this name.
+EMBEDDED_QUEUES = "mistral_lite.queues"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionParameter:
@@ -34,6 +37,7 @@ class ActionDescriptor:
     ``accepts_any``: the action takes further parameters, so nothing is checked. ``is_sync`` is what the class
     says without an instance; an executor that reports "sent" knows better. ``class_name`` is the dotted name
     for messages. ``declared_signature`` replaces the text made from ``parameters`` where a class gives its own.
+    ``worker``: who alone can run it, whatever target a task names; None for any executor.
     """
 
     name: str
@@ -43,6 +47,7 @@ class ActionDescriptor:
     accepts_any: bool = False
     is_sync: bool = True
     declared_signature: str | None = None
+    worker: str | None = None
 
     @property
     def signature(self) -> str:

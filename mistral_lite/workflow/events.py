@@ -97,6 +97,16 @@ class ResumeRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceBegan:
+    """The whole service is being paused, and with it everything in the tree that runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceEnded:
+    """The service is no longer paused: what was paused for that goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopRequested:
     """An operator ends a workflow with SUCCESS, ERROR or CANCELLED."""
 
@@ -144,6 +154,11 @@ class ActionResumeRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MendRequested:
+    """An operator asks to wake what nothing would wake in the tree any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionFailed:
     """Deciding an earlier event raised an unexpected error: the root execution fails with ``message``."""
 
@@ -161,11 +176,14 @@ Event = (
     | TimerFired
     | PauseRequested
     | ResumeRequested
+    | MaintenanceBegan
+    | MaintenanceEnded
     | StopRequested
     | EnvironmentUpdated
     | RerunRequested
     | SkipRequested
     | ActionPauseRequested
     | ActionResumeRequested
+    | MendRequested
     | DecisionFailed
 )

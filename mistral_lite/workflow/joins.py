@@ -16,6 +16,7 @@ from mistral_lite.lang.specs import TaskSpec, WorkflowSpec
 from mistral_lite.workflow import data_flow
 from mistral_lite.workflow.commands import CompleteTask, RefreshJoin, ScheduleTask
 from mistral_lite.workflow.model import TaskExecution, TimerKind, Trigger, WorkflowExecution
+from mistral_lite.workflow.policies.after import disregard_results, without_round
 from mistral_lite.workflow.snapshot import Induced
 from mistral_lite.workflow.states import State
 from mistral_lite.workflow.step import Step
@@ -186,7 +187,7 @@ def _decide(step: Step, spec: WorkflowSpec, task: TaskExecution) -> bool:
     needed = len(sources) if join == "all" else join
     assert isinstance(needed, int)
     if running >= needed:
-        _start(step, task)
+        _start(step, spec, task)
     elif errors > len(sources) - needed:
         induced = step.snapshot.induced[task.id]
         failed = [name for name in sources if induced.get(name, _OPEN).state == State.ERROR]
@@ -206,12 +207,16 @@ def _arrived(step: Step, task: TaskExecution) -> tuple[Trigger, ...]:
     return tuple(triggers)
 
 
-def _start(step: Step, task: TaskExecution) -> None:
+def _start(step: Step, spec: WorkflowSpec, task: TaskExecution) -> None:
     triggers = _arrived(step, task)
     runtime = {key: value for key, value in task.runtime.items() if key not in {"inbound", "context_from"}}
     if "ran_before" in runtime:
         sources = [step.snapshot.tasks[trigger.task_id] for trigger in triggers]
         runtime["inbound"] = data_flow.stored_form(data_flow.merge_of(step.snapshot, sources))
+        if spec.tasks[task.name].with_items:
+            # A round of items of its own: what the last one noted would leave nothing to start, or to end.
+            runtime = without_round(runtime)
+            disregard_results(step, task)
     _forget(step, task)
     step.set_task_state(
         task.id, State.RUNNING, None, triggered_by=triggers, runtime=runtime, started_at=step.now

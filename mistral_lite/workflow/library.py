@@ -23,7 +23,8 @@ class Rules:
     ``merge_published`` deep-merges published variables instead of replacing them. ``version_contexts``: count
     publishes, so that at a join the later change wins; without, the branch that ended last wins.
     ``callback_base_url`` is the absolute URL of the API; ``callback_is_relative`` gives third parties the
-    relative path that the reference gives.
+    relative path that the reference gives. ``dynamic_actions``: whether uploaded code counts.
+    ``most_items``: how many items of one task may start at once.
     """
 
     field_size_limit_kb: int = 1024
@@ -31,6 +32,8 @@ class Rules:
     version_contexts: bool = True
     callback_base_url: str = "http://127.0.0.1:8989"
     callback_is_relative: bool = False
+    dynamic_actions: bool = False
+    most_items: int = 20_000
 
     def callback_url(self, action_execution_id: str) -> str:
         """Return what an asynchronous action tells its third party."""
@@ -59,6 +62,17 @@ class AdhocDefinition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PythonAction:
+    """An action that a Python class implements.
+
+    ``code`` tells where the class of a dynamic action is (source_name, class_name, hash); None: installed.
+    """
+
+    descriptor: ActionDescriptor
+    code: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
     """A question for the database.
 
@@ -83,7 +97,8 @@ class Library:
     """Everything a decision may read besides its tree.
 
     ``specs`` never go out of date (keys are content hashes). ``answers`` hold as long as no definition was
-    uploaded; ``generation`` counts the uploads that they know of.
+    uploaded; ``generation`` counts the uploads that they know of. ``sources`` are those of dynamic actions, by
+    content hash too.
     """
 
     evaluator: ExpressionEvaluator
@@ -91,6 +106,7 @@ class Library:
     rules: Rules = field(default_factory=Rules)
     specs: dict[str, WorkflowSpec | ActionSpec] = field(default_factory=dict)
     answers: dict[Lookup, object] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
     generation: int = -1
 
     def workflow_spec(self, spec_hash: str) -> WorkflowSpec:
@@ -111,10 +127,18 @@ class Library:
         assert found is None or isinstance(found, WorkflowDefinition)
         return found
 
-    def find_adhoc_action(self, name: str, namespace: str, project_id: str) -> AdhocDefinition | None:
-        """Return the ad-hoc action of that name, in the namespace or else in the default one."""
+    def find_action(
+        self, name: str, namespace: str, project_id: str
+    ) -> AdhocDefinition | PythonAction | None:
+        """Return the action of that name: an ad-hoc one, else a dynamic one, else an installed one.
+
+        The first two are looked for in the namespace, then in the default one.
+        """
         found = self._answer(Lookup(kind="action", key=(name, namespace, project_id)))
-        assert found is None or isinstance(found, AdhocDefinition)
+        if found is None:
+            descriptor = self.find_python_action(name)
+            return None if descriptor is None else PythonAction(descriptor=descriptor)
+        assert isinstance(found, AdhocDefinition | PythonAction)
         return found
 
     def query(self, kind: str, project_id: str, filters: Mapping[str, JsonValue]) -> Sequence[JsonObject]:

@@ -29,6 +29,10 @@ class Trigger:
     event: str
 
 
+# Who paused a workflow execution, if it was not a person or the workflow itself.
+MAINTENANCE = "maintenance"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowExecution:
     """One run of a workflow.
@@ -36,7 +40,9 @@ class WorkflowExecution:
     ``context`` holds the workflow-wide variables; ``published_global`` names those that tasks published.
     ``position`` is the item of the parent's with-items (else 0). ``backlog`` are commands that a pause kept
     back, as JSON. ``pending_failure`` is a failure noted while paused, to be carried out on resume.
-    ``accepted`` is false while the parent does not (or no longer does) count this result.
+    ``accepted`` is false while the parent does not (or no longer does) count this result. ``paused_by`` is
+    ``MAINTENANCE`` while that is why it is paused. ``openstack``: on a root, what its tree may see of whom it
+    works for; None where nothing is known of that.
     """
 
     id: str
@@ -60,6 +66,8 @@ class WorkflowExecution:
     backlog: tuple[JsonObject, ...] = ()
     pending_failure: str | None = None
     accepted: bool = False
+    paused_by: str | None = None
+    openstack: JsonObject | None = None
     description: str | None = None
     tags: tuple[str, ...] = ()
     scope: str = "private"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from mistral_lite.workflow.model import WorkflowExecution
+from mistral_lite.workflow.model import MAINTENANCE, WorkflowExecution
 from mistral_lite.workflow.states import State
 from mistral_lite.workflow.step import Step
+
+_IN_MAINTENANCE = "Paused while the service is in maintenance."
 
 
 def pause(step: Step, workflow_id: str, message: str | None = None) -> None:
@@ -28,6 +30,14 @@ def _pause_parent_task(step: Step, workflow: WorkflowExecution) -> None:
         return
     if step.snapshot.tasks[workflow.parent_task_id].state == State.RUNNING:
         step.set_task_state(workflow.parent_task_id, State.PAUSED)
+
+
+def pause_for_maintenance(step: Step) -> None:
+    """Pause everything that runs in the tree, and note in each row why, so that just that is resumed."""
+    for workflow in list(step.snapshot.workflows.values()):
+        if workflow.state == State.RUNNING:
+            step.set_workflow_state(workflow.id, State.PAUSED, _IN_MAINTENANCE, paused_by=MAINTENANCE)
+            _pause_parent_task(step, workflow)
 
 
 def pause_action(step: Step, action_id: str) -> None:

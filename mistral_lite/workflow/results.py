@@ -39,8 +39,10 @@ def finish(
     except (EvaluationError, LimitExceededError) as error:
         _finish_broken(step, action, str(error), digest)
         return
-    step.set_action_state(action.id, state, result=result, callback_digest=digest)
-    if action.task_id is not None:
+    # A task says whether it counts the result; what runs on its own has nobody to refuse it.
+    is_alone = action.task_id is None
+    step.set_action_state(action.id, state, result=result, callback_digest=digest, accepted=is_alone)
+    if not is_alone:
         step.order(ReportChild(child_id=action.id))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mistral_lite.jsontext import JsonObject
 from mistral_lite.workflow import completion, routing, tasks
 from mistral_lite.workflow.commands import CheckWorkflow, FollowUp, RefreshJoin, RunTask
-from mistral_lite.workflow.model import TimerKind
+from mistral_lite.workflow.model import MAINTENANCE, TimerKind
 from mistral_lite.workflow.states import State
 from mistral_lite.workflow.step import Step, merged_environment
 
@@ -20,6 +20,16 @@ def resume(step: Step, workflow_id: str, environment: JsonObject) -> None:
     update_environment(step, environment)
     _resume_down(step, workflow_id)
     _resume_parent(step, workflow_id)
+
+
+def resume_after_maintenance(step: Step) -> None:
+    """Resume the workflow executions that maintenance paused, and no others."""
+    paused = [each for each in step.snapshot.workflows.values() if each.paused_by == MAINTENANCE]
+    # Children first, as in any resuming; they are always younger.
+    for workflow in sorted(paused, key=lambda each: (each.created_at, each.id), reverse=True):
+        _set_running(step, workflow.id)
+        if workflow.parent_task_id is not None:
+            _resume_paused_task(step, workflow.parent_task_id)
 
 
 def update_environment(step: Step, environment: JsonObject) -> None:
@@ -41,11 +51,20 @@ def _resume_down(step: Step, workflow_id: str) -> None:
     for child in step.snapshot.nested_workflows(workflow_id):
         if child.state == State.PAUSED:
             _resume_down(step, child.id)
+    _set_running(step, workflow_id)
+
+
+def _set_running(step: Step, workflow_id: str) -> None:
     for task in step.snapshot.tasks_of(workflow_id):
-        if task.state == State.PAUSED and not step.snapshot.child_tally(task.id).paused:
-            step.set_task_state(task.id, State.RUNNING)
+        _resume_paused_task(step, task.id)
     step.set_workflow_state(workflow_id, State.RUNNING)
     continue_workflow(step, workflow_id)
+
+
+def _resume_paused_task(step: Step, task_id: str) -> None:
+    is_paused = step.snapshot.tasks[task_id].state == State.PAUSED
+    if is_paused and not step.snapshot.child_tally(task_id).paused:
+        step.set_task_state(task_id, State.RUNNING)
 
 
 def _resume_parent(step: Step, workflow_id: str) -> None:
@@ -55,12 +74,10 @@ def _resume_parent(step: Step, workflow_id: str) -> None:
 
 
 def _resume_task(step: Step, task_id: str) -> None:
-    task = step.snapshot.tasks[task_id]
     if step.snapshot.child_tally(task_id).paused:
         return
-    if task.state == State.PAUSED:
-        step.set_task_state(task_id, State.RUNNING)
-    workflow = step.workflow_of(task)
+    _resume_paused_task(step, task_id)
+    workflow = step.workflow_of(step.snapshot.tasks[task_id])
     if workflow.state == State.PAUSED and not step.snapshot.workflow_tally(workflow.id).paused:
         step.set_workflow_state(workflow.id, State.RUNNING)
         continue_workflow(step, workflow.id)

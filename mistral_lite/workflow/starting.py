@@ -71,11 +71,13 @@ def prepare_start(
     root_environment: JsonObject | None = None,
     field_size_limit_kb: int = -1,
     new_uuid: str = "",
+    facts: JsonObject | None = None,
 ) -> PreparedStart:
     """Check and complete what a start was given.
 
     ``environment`` is the resolved ``env`` of ``params``; a nested start passes the root's as
-    ``root_environment``, which is what ``env()`` shows. Raises ``InputError`` and ``EvaluationError``.
+    ``root_environment``, which is what ``env()`` shows. ``facts`` are what ``vars`` may see of whom it works for
+    (``openstack``). Raises ``InputError`` and ``EvaluationError``.
     """
     check_input(spec, workflow_input)
     _check_target(spec, params)
@@ -89,7 +91,7 @@ def prepare_start(
         environment = evaluator.evaluate(environment, {"__env": environment}, view)
     if root_environment is None:
         view = StartView(environment, view.execution(), new_uuid)
-    layers = ({"__env": view.environment()}, {"__execution": {"id": execution_id}}, complete)
+    layers = ({"__env": view.environment()}, {**(facts or {}), "__execution": {"id": execution_id}}, complete)
     context = evaluator.evaluate(spec.vars, LayeredContext(layers), view) if spec.vars else {}
     prepared = PreparedStart(input=complete, params={**params, "env": environment}, context=context)
     check_size("input", prepared.input, field_size_limit_kb)

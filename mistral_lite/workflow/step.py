@@ -35,6 +35,17 @@ from mistral_lite.workflow.states import Machine, State, is_finished, require
 from mistral_lite.workflow.view import Ordinals, TreeView
 
 STATE_INFO_LIMIT = 65_500
+# A century. Calendars end in the year 9999, numbers in definitions do not.
+_LONGEST_DELAY_S = 100 * 365 * 24 * 3600
+
+
+# Actions and workflows that one decision may start, in times of the items of one task: each item may be a workflow
+# that starts one.
+_CHILDREN_FACTOR = 2
+
+
+class TooMuchError(Exception):
+    """A decision would do more than one may do; the text is for the author of the workflow."""
 
 
 class Step:
@@ -46,6 +57,7 @@ class Step:
         self.now = now
         self.agenda: deque[Order] = deque()
         self._ordinals = Ordinals()
+        self._children_left = _CHILDREN_FACTOR * self.library.rules.most_items
 
     # -- orders ------------------------------------------------------------------------------------
 
@@ -74,7 +86,8 @@ class Step:
     # -- rows --------------------------------------------------------------------------------------
 
     def add_workflow(self, row: WorkflowExecution) -> WorkflowExecution:
-        """Add a workflow execution."""
+        """Add a workflow execution. Raises ``TooMuchError``."""
+        self._count_child()
         self.snapshot.put_workflow(row)
         self.notify_of_workflow(row, None)
         return row
@@ -105,10 +118,19 @@ class Step:
         return row
 
     def add_action(self, row: ActionExecution, request: PendingAction) -> ActionExecution:
-        """Add an action execution together with its first attempt."""
+        """Add an action execution together with its first attempt. Raises ``TooMuchError``."""
+        self._count_child()
         self.snapshot.put_action(row)
         self.snapshot.put_pending(request)
         return row
+
+    def _count_child(self) -> None:
+        self._children_left -= 1
+        if self._children_left < 0:
+            raise TooMuchError(
+                f"The workflow starts more than {_CHILDREN_FACTOR * self.library.rules.most_items} actions and workflows"
+                " at once; give tasks with items a 'concurrency'."
+            )
 
     def change_workflow(self, workflow_id: str, **changes: object) -> WorkflowExecution:
         """Change fields of a workflow execution other than its state."""
@@ -137,6 +159,7 @@ class Step:
         """Move a workflow execution to ``state``. Raises ``InvalidTransitionError``."""
         before = self.snapshot.workflows[workflow_id].state
         require(Machine.WORKFLOW, before, state)
+        changes.setdefault("paused_by", None)
         row = self.change_workflow(workflow_id, state=state, state_info=shortened(info), **changes)
         self.notify_of_workflow(row, before)
         return row
@@ -195,14 +218,14 @@ class Step:
             )
 
     def set_timer(self, kind: TimerKind, task_id: str, delay_s: float) -> None:
-        """Set a timer for a task, ``delay_s`` seconds from now."""
+        """Set a timer for a task, ``delay_s`` seconds from now, or as good as never."""
         self.snapshot.put_timer(
             Timer(
                 id=self.new_id(),
                 root_id=self.snapshot.root_id,
                 kind=kind,
                 subject_id=task_id,
-                due_at=self.now + timedelta(seconds=delay_s),
+                due_at=self.now + timedelta(seconds=min(delay_s, _LONGEST_DELAY_S)),
             )
         )
 

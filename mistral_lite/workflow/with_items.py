@@ -33,6 +33,13 @@ def schedule(step: Step, task: TaskExecution, spec: TaskSpec) -> None:
     capacity = task.runtime["with_items"]["capacity"]
     room = len(items) if capacity is None else capacity - step.snapshot.child_tally(task.id).unfinished
     last = task.runtime.get("last_item", -1)
+    most = step.library.rules.most_items
+    if min(room, len(items) - last - 1) > most:
+        # One decision makes all of them, and the engine does nothing else meanwhile.
+        raise InputError(
+            f"The field 'with-items' would start {min(room, len(items) - last - 1)} items at once, {most} are allowed;"
+            " give the task a smaller 'concurrency'."
+        )
     for position in _startable(step, task, last + 1, len(items)):
         if room <= 0:
             break

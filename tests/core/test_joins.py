@@ -262,3 +262,29 @@ def test_rerunning_a_failed_join_does_not_ask_its_sources(rehearse):
 
     assert execution.state == SUCCESS
     assert execution.states()["j"] == SUCCESS
+
+
+@pytest.mark.parametrize("running", [0, 1, 2])
+def test_a_join_with_items_that_is_reached_again_has_a_round_of_its_own(rehearse, running):
+    execution = rehearse("""
+w:
+  tasks:
+    a: {action: std.noop, on-success: j}
+    b: {action: std.noop, on-success: j}
+    j:
+      join: one
+      with-items: i in [1, 2]
+      action: std.noop
+""").start()
+    execution.end("a")
+    for position in range(2 - running):
+        execution.end("j", position=position)
+    execution.end("b")
+
+    execution.run()
+
+    assert execution.state == SUCCESS
+    assert [len([a for a in execution.actions("j") if a.position == p]) for p in (0, 1)] == [
+        1 + (running < 2),
+        1 + (running < 1),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mistral_lite.workflow.library import Rules
 from mistral_lite.workflow.states import State
 
 RUNNING, PAUSED, SUCCESS, ERROR, CANCELLED = (
@@ -287,3 +288,53 @@ def test_a_child_that_was_left_behind_cannot_be_opened_again(rehearse, request_)
 
     assert decision.ignored
     assert execution.state == RUNNING
+
+
+def test_a_workflow_that_starts_itself_ends_in_error(rehearse):
+    execution = rehearse("""
+w:
+  tasks:
+    t:
+      workflow: w
+""").start()
+
+    assert execution.state == State.ERROR
+    assert len(execution.snapshot.workflows) == 100
+    texts = [task.state_info or "" for task in execution.snapshot.tasks.values()]
+    assert any("Workflows are nested more than 100 deep; does 'w' start itself?" in text for text in texts)
+
+
+def test_a_circle_of_tasks_that_run_no_action_ends_in_error(rehearse):
+    execution = rehearse("""
+w:
+  tasks:
+    first:
+      with-items: i in <% [] %>
+      action: std.noop
+      on-success: again
+    again:
+      with-items: i in <% [] %>
+      action: std.noop
+      on-success: again
+""").start()
+
+    assert execution.state == State.ERROR
+    assert execution.info == "The workflow runs in a circle that starts no action."
+    # What the circle did is not kept.
+    assert len(execution.snapshot.tasks) <= 1
+
+
+def test_workflows_that_multiply_end_in_error(rehearse):
+    execution = rehearse("""
+w:
+  tasks:
+    t:
+      with-items: i in <% range(9) %>
+      workflow: w
+""")
+    execution.library.rules = Rules(most_items=50)
+    execution.start()
+
+    assert execution.state == State.ERROR
+    assert execution.info.startswith("The workflow starts more than 100 actions and workflows at once")
+    assert len(execution.snapshot.workflows) == 1

@@ -62,6 +62,7 @@ WAITS = [
     ("wait-before: 5", [TimerKind.WAIT_BEFORE], 1),
     ("wait-after: 5", [TimerKind.WAIT_AFTER], 1),
     ("wait-before: 0", [], 1),
+    (f"wait-before: {10**30}", [TimerKind.WAIT_BEFORE], 1),
     ("wait-before: 3\nwait-after: 4", [TimerKind.WAIT_BEFORE, TimerKind.WAIT_AFTER], 1),
     ("wait-before: 3\nretry: {count: 1, delay: 2}", [TimerKind.WAIT_BEFORE, TimerKind.RETRY], 2),
     ("wait-after: 3\nretry: {count: 1, delay: 2}", [TimerKind.WAIT_AFTER, TimerKind.RETRY], 2),
@@ -180,6 +181,29 @@ def test_a_delay_that_runs_out_after_the_end_starts_nothing(rehearse, state):
 
     assert execution.state == state
     assert execution.snapshot.actions == {}
+
+
+@pytest.mark.parametrize(
+    ("policies", "outcome", "state"),
+    [
+        ("wait-before: 5", None, State.CANCELLED),
+        ("retry: {count: 2, delay: 5}", BROKEN, State.CANCELLED),
+        ("wait-after: 5", "x", SUCCESS),
+        ("wait-after: 5", BROKEN, ERROR),
+        ("wait-after: 5\nretry: {count: 2, delay: 5}", BROKEN, ERROR),
+    ],
+)
+def test_a_delayed_task_of_a_cancelled_workflow_ends_at_once(rehearse, policies, outcome, state):
+    execution = rehearse(task_with(policies)).start()
+    if outcome is not None:
+        execution.end("t", outcome)
+    assert execution.task("t").state == DELAYED
+
+    execution.stop(State.CANCELLED)
+
+    task = execution.task("t")
+    assert (task.state, task.processed) == (state, True)
+    assert (execution.state, execution.snapshot.timers) == (State.CANCELLED, {})
 
 
 def test_a_timer_fires_once(rehearse):

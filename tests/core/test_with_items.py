@@ -6,6 +6,7 @@ from itertools import permutations
 
 import pytest
 
+from mistral_lite.workflow.library import Rules
 from mistral_lite.workflow.states import State
 
 SUCCESS, ERROR, CANCELLED = State.SUCCESS, State.ERROR, State.CANCELLED
@@ -35,6 +36,28 @@ def test_results_are_in_the_order_of_the_items(rehearse, order):
 
     assert execution.state == SUCCESS
     assert execution.output == {"all": ["r0", "r1", "r2"]}
+
+
+@pytest.mark.parametrize(
+    ("count", "policies", "state"),
+    [
+        (3, "", SUCCESS),
+        (4, "", ERROR),
+        (4, "concurrency: 4", ERROR),
+        (4, "concurrency: 3", SUCCESS),
+        (40, "concurrency: 1", SUCCESS),
+    ],
+)
+def test_how_many_items_may_start_at_once(rehearse, count, policies, state):
+    execution = rehearse(items(count, policies))
+    execution.library.rules = Rules(most_items=3)
+    execution.start()
+    if state == SUCCESS:
+        execution.run()
+
+    assert execution.state == state
+    if state == ERROR:
+        assert "'with-items' would start 4 items at once, 3 are allowed" in execution.task("t").state_info
 
 
 def test_no_items(rehearse):
