@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from mistral_lite.db import tables
-from mistral_lite.db.listing import Row, Source, Viewer, all_rows, only_row, own_or_public
+from mistral_lite.db.listing import Row, Source, Viewer, all_rows, only_row
+from mistral_lite.db.statements import Statement
 from mistral_lite.db.transaction import Database
 from mistral_lite.errors import AlreadyExistsError, NotFoundError
 from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
@@ -25,11 +26,15 @@ from mistral_lite.lang.specs import ActionSpec, WorkflowSpec
 
 WORKFLOW = "workflow"
 ACTION = "action"
+# The type of resource that rows of ``resource_members`` are about.
+SHARED_WORKFLOW = "workflow"
 
 _NOUNS = {
     tables.workflow_definitions.name: "Workflow",
     tables.workbooks.name: "Workbook",
     tables.action_definitions.name: "Action",
+    tables.code_sources.name: "Code source",
+    tables.dynamic_actions.name: "Dynamic action",
 }
 
 
@@ -115,7 +120,7 @@ def source(table: sa.Table, viewer: Viewer) -> Source:
         noun=_NOUNS[table.name],
         select_from=table,
         columns=dict(table.c),
-        conditions=own_or_public(table, viewer),
+        conditions=_visible(table, viewer),
     )
 
 
@@ -151,7 +156,7 @@ def _lookup(table: sa.Table, *, is_by_id: bool, is_admin: bool) -> sa.Select[tup
     viewer_project: sa.BindParameter[str] = sa.bindparam("viewer_project")
     statement = sa.select(table).limit(1)
     if not is_admin:
-        statement = statement.where(sa.or_(table.c.project_id == viewer_project, table.c.scope == "public"))
+        statement = statement.where(sa.or_(*_ways_to_see(table, viewer_project)))
     if is_by_id:
         return statement.where(table.c.id == sa.bindparam("identifier"))
     return statement.where(
@@ -163,6 +168,23 @@ def _lookup(table: sa.Table, *, is_by_id: bool, is_admin: bool) -> sa.Select[tup
         table.c.created_at,
         table.c.id,
     )
+
+
+def _visible(table: sa.Table, viewer: Viewer) -> tuple[sa.ColumnElement[bool], ...]:
+    return () if viewer.is_admin else (sa.or_(*_ways_to_see(table, viewer.project_id)),)
+
+
+def _ways_to_see(table: sa.Table, project: str | sa.BindParameter[str]) -> tuple[sa.ColumnElement[bool], ...]:
+    own_or_public = (table.c.project_id == project, table.c.scope == "public")
+    if table is not tables.workflow_definitions:
+        return own_or_public
+    members = tables.resource_members.c
+    shared = sa.select(members.resource_id).where(
+        members.member_id == project,
+        members.resource_type == SHARED_WORKFLOW,
+        members.status == "accepted",
+    )
+    return (*own_or_public, table.c.id.in_(shared))
 
 
 def find_own(
@@ -180,7 +202,7 @@ def list_actions(connection: sa.Connection, namespace: str, viewer: Viewer) -> S
     table = tables.action_definitions
     statement = (
         sa.select(table)
-        .where(table.c.namespace == namespace, *own_or_public(table, viewer))
+        .where(table.c.namespace == namespace, *_visible(table, viewer))
         .order_by(table.c.name, table.c.id)
     )
     return all_rows(connection.execute(statement))
@@ -192,7 +214,7 @@ def insert_definition(connection: sa.Connection, table: sa.Table, values: Mappin
         connection.execute(sa.insert(table), dict(values))
     except IntegrityError as error:
         raise _already_exists(table, values) from error
-    _note_change(connection)
+    note_change(connection)
 
 
 def update_definition(
@@ -203,31 +225,39 @@ def update_definition(
         connection.execute(sa.update(table).where(table.c.id == definition_id).values(**values))
     except IntegrityError as error:
         raise _already_exists(table, values) from error
-    _note_change(connection)
+    note_change(connection)
 
 
 def delete_definition(connection: sa.Connection, table: sa.Table, definition_id: str) -> None:
-    """Delete one row. Executions keep their spec."""
+    """Delete one row with its shares. Executions keep their spec."""
     connection.execute(sa.delete(table).where(table.c.id == definition_id))
-    _note_change(connection)
+    if table is tables.workflow_definitions:
+        shares = tables.resource_members
+        connection.execute(sa.delete(shares).where(shares.c.resource_id == definition_id))
+    note_change(connection)
 
 
-_GENERATION = sa.select(tables.definition_changes.c.count)
+_GENERATION = Statement(sa.select(tables.definition_changes.c.count))
 
 
 def lock_workflow(connection: sa.Connection, definition_id: str) -> bool:
     """Keep a workflow definition from being deleted or shared less meanwhile; False if it is gone."""
-    table = tables.workflow_definitions
-    statement = sa.select(table.c.id).where(table.c.id == definition_id).with_for_update()
+    return lock_row(connection, tables.workflow_definitions, definition_id)
+
+
+def lock_row(connection: sa.Connection, table: sa.Table, row_id: str) -> bool:
+    """Keep a row from being changed or deleted until the transaction ends; False if it is gone."""
+    statement = sa.select(table.c.id).where(table.c.id == row_id).with_for_update()
     return connection.execute(statement).one_or_none() is not None
 
 
 def generation(connection: sa.Connection) -> int:
     """Return a number that is another one after any change of a definition."""
-    return int(connection.execute(_GENERATION).scalar_one())
+    return int(_GENERATION.rows(connection, {})[0]["count"])
 
 
-def _note_change(connection: sa.Connection) -> None:
+def note_change(connection: sa.Connection) -> None:
+    """Make engines look definitions up again; part of every change of what a project finds."""
     changes = tables.definition_changes
     connection.execute(sa.update(changes).values(count=changes.c.count + 1))
 

@@ -21,7 +21,7 @@ _t = event_triggers.c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventTrigger:
-    """A trigger as an engine sees it."""
+    """A trigger as an engine sees it. ``security``: whom it works for, None where nothing is known of that."""
 
     id: str
     name: str
@@ -31,6 +31,7 @@ class EventTrigger:
     event: str
     scope: str
     project_id: str
+    security: JsonObject | None = None
 
 
 # -- for the API -----------------------------------------------------------------------------------
@@ -111,6 +112,7 @@ def list_matching(connection: sa.Connection, exchange: str, topic: str, event: s
             event=row["event"],
             scope=row["scope"],
             project_id=row["project_id"],
+            security=load(row["security"]) if row["security"] else None,
         )
         for row in connection.execute(statement).mappings()
     ]

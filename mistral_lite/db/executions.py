@@ -14,10 +14,13 @@ from sqlalchemy.exc import IntegrityError
 
 from mistral_lite.db import tables
 from mistral_lite.db.listing import Column, Row, Source, Viewer, all_rows, only_row, own
+from mistral_lite.db.statements import inserting
 from mistral_lite.errors import AlreadyExistsError
 
 # Identifiers in one IN list; far below what any of the databases takes.
 _CHUNK = 500
+# Runs of a workflow among which successful ones are looked for.
+_LATEST_RUNS = 200
 
 _workflows = tables.workflow_executions
 _tasks = tables.task_executions
@@ -48,6 +51,7 @@ def workflow_source(viewer: Viewer, *conditions: sa.ColumnElement[bool]) -> Sour
         columns=WORKFLOW_COLUMNS,
         conditions=(*own(_workflows, viewer), *conditions),
         narrowing={"root_execution_id": _workflows.c.root_execution_id},
+        null_narrowing={"root_execution_id": _workflows.c.task_execution_id},
     )
 
 
@@ -86,7 +90,7 @@ def find_one(
 def insert_root(connection: sa.Connection, values: Mapping[str, object]) -> None:
     """Insert the root of a new execution tree. Raises ``AlreadyExistsError`` if its id is taken."""
     try:
-        connection.execute(sa.insert(_workflows), dict(values))
+        inserting(_workflows, tuple(values)).run(connection, values)
     except IntegrityError as error:
         raise AlreadyExistsError(f"Execution already exists [id={values['id']}].") from error
 
@@ -96,6 +100,13 @@ def set_description(connection: sa.Connection, execution_id: str, text: str, now
     connection.execute(
         sa.update(_workflows).where(_workflows.c.id == execution_id).values(description=text, updated_at=now)
     )
+
+
+def list_running_roots(connection: sa.Connection, *, after: str, most: int) -> list[str]:
+    """Return the roots of up to ``most`` trees with a running workflow, in order of id, behind ``after``."""
+    root_id = _workflows.c.root_execution_id
+    running = sa.select(root_id).where(_workflows.c.state == "RUNNING", root_id > after)
+    return list(connection.execute(running.distinct().order_by(root_id).limit(most)).scalars())
 
 
 def find_action_state(connection: sa.Connection, action_execution_id: str) -> str | None:
@@ -182,12 +193,33 @@ def actions_of_tasks(
     return rows
 
 
-def recent_durations_s(connection: sa.Connection, workflow_id: str, count: int) -> list[float]:
-    """Return the durations in seconds of the last ``count`` successful runs of a workflow."""
-    statement = (
-        sa.select(_workflows.c.created_at, _workflows.c.updated_at)
-        .where(_workflows.c.workflow_id == workflow_id, _workflows.c.state == "SUCCESS")
+def recent_durations_s(
+    connection: sa.Connection, workflow_id: str, workflow_name: str, project_id: str, count: int
+) -> list[float]:
+    """Return the durations in seconds of the last ``count`` successful runs of a workflow in a project.
+
+    Only the latest runs under its name are looked at, so that this costs the same however many there are.
+    """
+    latest = (
+        sa.select(
+            *(
+                _workflows.c[name]
+                for name in ("id", "workflow_id", "project_id", "state", "created_at", "updated_at")
+            )
+        )
+        .where(_workflows.c.workflow_name == workflow_name)
         .order_by(_workflows.c.created_at.desc(), _workflows.c.id.desc())
+        .limit(_LATEST_RUNS)
+        .subquery()
+    )
+    statement = (
+        sa.select(latest.c.created_at, latest.c.updated_at)
+        .where(
+            latest.c.workflow_id == workflow_id,
+            latest.c.project_id == project_id,
+            latest.c.state == "SUCCESS",
+        )
+        .order_by(latest.c.created_at.desc(), latest.c.id.desc())
         .limit(count)
     )
     return [

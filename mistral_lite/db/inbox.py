@@ -1,4 +1,4 @@
-"""What waits for a decision: callbacks and commands, written by the API, consumed by the engine.
+"""What waits for a decision: callbacks and commands of the API, orders of maintenance; consumed by the engine.
 
 A row goes in the transaction that applies it, so whatever was answered with a 2xx is either still here or
 part of the execution. ``once`` is unique: a second result for an action execution cannot even be stored.
@@ -6,7 +6,7 @@ part of the execution. ``once`` is unique: a second result for an action executi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -14,7 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mistral_lite.db.statements import IDS, chunks
+from mistral_lite import faults
+from mistral_lite.db.statements import ListStatement, Row, Statement
 from mistral_lite.db.tables import action_executions, inbox, workflow_executions
 from mistral_lite.db.transaction import Database
 from mistral_lite.errors import ConflictError, NotFoundError
@@ -23,12 +24,33 @@ from mistral_lite.workflow.states import State, is_finished
 
 RUN_ACTION = "run_action"
 RESULT = "result"
+SENT = "sent"
+MEND = "mend"
 
-_INSERT = sa.insert(inbox)
-_IS_WAITING = sa.select(inbox.c.seq).where(inbox.c.seq == sa.bindparam("seq"))
-_WAITING = sa.select(inbox).where(inbox.c.root_execution_id.in_(IDS)).order_by(inbox.c.seq)
-_CLAIM_RUN_REQUESTS = _WAITING.where(inbox.c.kind == RUN_ACTION).with_for_update(skip_locked=True)
-_DELETE = sa.delete(inbox).where(inbox.c.seq.in_(IDS))
+_APPEND = Statement(
+    sa.insert(inbox)
+    .values(
+        {
+            column.name: sa.bindparam(column.name, type_=column.type)
+            for column in inbox.c
+            if column.name != "seq"
+        }
+    )
+    .returning(inbox.c.seq)
+)
+_IS_WAITING = Statement(sa.select(inbox.c.seq).where(inbox.c.seq == sa.bindparam("seq")))
+
+
+def _waiting(ids: Sequence[sa.BindParameter[Any]]) -> sa.Select[Any]:
+    return sa.select(inbox).where(inbox.c.root_execution_id.in_(ids)).order_by(inbox.c.seq)
+
+
+_WAITING = ListStatement(_waiting)
+_CLAIM_RUN_REQUESTS = ListStatement(
+    lambda ids: _waiting(ids).where(inbox.c.kind == RUN_ACTION).with_for_update(skip_locked=True)
+)
+_RESULTS = ListStatement(lambda onces: sa.select(inbox.c.root_execution_id).where(inbox.c.once.in_(onces)))
+_DELETE = ListStatement(lambda seqs: sa.delete(inbox).where(inbox.c.seq.in_(seqs)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +66,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """How a result was taken: for which tree, and whether the same one had been delivered before."""
+    """How a result was taken: for which tree, and whether the same one had been delivered before.
+
+    ``seq``: the inbox row that holds it, None once it is applied.
+    """
 
     root_execution_id: str
     is_repeated: bool
+    seq: int | None
 
 
 def append(
@@ -61,8 +87,8 @@ def append(
     once: str | None = None,
 ) -> int:
     """Add a row and return its number."""
-    result = connection.execute(
-        _INSERT,
+    (row,) = _APPEND.rows(
+        connection,
         {
             "root_execution_id": root_execution_id,
             "kind": kind,
@@ -72,14 +98,13 @@ def append(
             "created_at": now,
         },
     )
-    key = result.inserted_primary_key
-    assert key is not None
-    return int(key[0])
+    faults.reach("inbox.before_commit")
+    return int(row["seq"])
 
 
 def is_consumed(connection: sa.Connection, seq: int) -> bool:
     """Tell whether the engine has applied the row numbered ``seq``."""
-    return connection.execute(_IS_WAITING, {"seq": seq}).first() is None
+    return not _IS_WAITING.rows(connection, {"seq": seq})
 
 
 def deliver_result(
@@ -90,7 +115,7 @@ def deliver_result(
     The same result again is no error. Raises ``NotFoundError`` for an unknown action execution and
     ``ConflictError`` for one that has another result, or ended without one (a time-out, a cancellation).
     """
-    digest = sha256(dump([state, output]).encode()).hexdigest()
+    digest = _digest(state, output)
 
     def work(connection: sa.Connection) -> Delivery:
         row = connection.execute(
@@ -106,63 +131,91 @@ def deliver_result(
             raise NotFoundError(f"Action execution not found [id={action_execution_id}]")
         if is_finished(State(row.state)):
             is_same = row.callback_digest == digest
-            return _repeated(action_execution_id, row.root_execution_id, is_same, row.state)
-        once = f"{RESULT}:{action_execution_id}"
-        waiting = connection.execute(sa.select(inbox.c.payload).where(inbox.c.once == once)).one_or_none()
+            _require_same(action_execution_id, is_same, row.state)
+            return Delivery(root_execution_id=row.root_execution_id, is_repeated=True, seq=None)
+        once = _once(action_execution_id)
+        waiting = connection.execute(
+            sa.select(inbox.c.seq, inbox.c.payload).where(inbox.c.once == once)
+        ).one_or_none()
         if waiting is not None:
             payload = load(waiting.payload)
-            is_same = payload["digest"] == digest
-            return _repeated(action_execution_id, row.root_execution_id, is_same, payload["state"])
-        append(
-            connection,
-            root_execution_id=row.root_execution_id,
-            kind=RESULT,
-            subject_id=action_execution_id,
-            payload={"state": state, "output": output, "digest": digest},
-            now=now,
-            once=once,
-        )
-        return Delivery(root_execution_id=row.root_execution_id, is_repeated=False)
+            _require_same(action_execution_id, payload["digest"] == digest, payload["state"])
+            return Delivery(root_execution_id=row.root_execution_id, is_repeated=True, seq=waiting.seq)
+        seq = append_result(connection, row.root_execution_id, action_execution_id, state, output, now)
+        return Delivery(root_execution_id=row.root_execution_id, is_repeated=False, seq=seq)
 
     return database.run(work)
 
 
-def _repeated(action_execution_id: str, root_execution_id: str, is_same: bool, state: str) -> Delivery:
-    if is_same:
-        return Delivery(root_execution_id=root_execution_id, is_repeated=True)
-    raise ConflictError(
-        f"Action execution {action_execution_id} is already in {state}, and this is not the result it ended "
-        "with; a finished action execution does not change.",
-        state=state,
+def append_result(
+    connection: sa.Connection,
+    root_execution_id: str,
+    action_execution_id: str,
+    state: str,
+    output: JsonValue,
+    now: datetime,
+) -> int:
+    """Add the result of an action execution whose row is locked, is unfinished and has none waiting."""
+    return append(
+        connection,
+        root_execution_id=root_execution_id,
+        kind=RESULT,
+        subject_id=action_execution_id,
+        payload={"state": state, "output": output, "digest": _digest(state, output)},
+        now=now,
+        once=_once(action_execution_id),
     )
+
+
+def _digest(state: str, output: JsonValue) -> str:
+    return sha256(dump([state, output]).encode()).hexdigest()
+
+
+def _require_same(action_execution_id: str, is_same: bool, state: str) -> None:
+    if not is_same:
+        raise ConflictError(
+            f"Action execution {action_execution_id} is already in {state}, and this is not the result it "
+            "ended with; a finished action execution does not change.",
+            state=state,
+        )
 
 
 def load_waiting(connection: sa.Connection, root_ids: Iterable[str]) -> list[Entry]:
     """Return the rows about locked trees, oldest first."""
-    found: list[Entry] = []
-    for chunk in chunks(sorted(root_ids)):
-        found.extend(_entry(row) for row in connection.execute(_WAITING, {"ids": chunk}))
+    found = [_entry(row) for row in _WAITING.rows(connection, sorted(root_ids))]
     return sorted(found, key=lambda entry: entry.seq)
+
+
+def find_results(connection: sa.Connection, action_ids: Sequence[str]) -> set[str]:
+    """Return the trees of those of these actions for which a result waits."""
+    found = _RESULTS.rows(connection, [_once(action_id) for action_id in action_ids])
+    return {row["root_execution_id"] for row in found}
+
+
+def _once(action_id: str) -> str:
+    return f"{RESULT}:{action_id}"
 
 
 def claim_run_requests(connection: sa.Connection, root_ids: Iterable[str]) -> list[Entry]:
     """Lock and return requests to run actions that have no row of their own yet to be locked by."""
-    found: list[Entry] = []
-    for chunk in chunks(sorted(root_ids)):
-        found.extend(_entry(row) for row in connection.execute(_CLAIM_RUN_REQUESTS, {"ids": chunk}))
-    return found
+    return [_entry(row) for row in _CLAIM_RUN_REQUESTS.rows(connection, sorted(root_ids))]
 
 
-def list_roots(connection: sa.Connection, most: int) -> list[str]:
-    """Return the trees of the ``most`` oldest rows, those first that have waited longest."""
+def list_roots(connection: sa.Connection, most: int, without: Collection[str] = ()) -> tuple[list[str], bool]:
+    """Return the trees of the ``most`` oldest rows, those first that have waited longest, and whether there are more.
+
+    ``without``: trees that do not count.
+    """
     statement = sa.select(inbox.c.root_execution_id).order_by(inbox.c.seq).limit(most)
-    return list(dict.fromkeys(connection.execute(statement).scalars()))
+    if without:
+        statement = statement.where(inbox.c.root_execution_id.not_in(without))
+    rows = connection.execute(statement).scalars().all()
+    return list(dict.fromkeys(rows)), len(rows) == most
 
 
 def delete(connection: sa.Connection, seqs: Sequence[int]) -> None:
     """Remove rows that were applied."""
-    for start in range(0, len(seqs), 500):
-        connection.execute(_DELETE, {"ids": seqs[start : start + 500]})
+    _DELETE.run(connection, seqs)
 
 
 def delete_orphans(connection: sa.Connection, root_ids: Sequence[str]) -> int:
@@ -177,11 +230,11 @@ def delete_orphans(connection: sa.Connection, root_ids: Sequence[str]) -> int:
     return connection.execute(statement).rowcount
 
 
-def _entry(row: sa.Row[Any]) -> Entry:
+def _entry(row: Row) -> Entry:
     return Entry(
-        seq=row.seq,
-        root_execution_id=row.root_execution_id,
-        kind=row.kind,
-        subject_id=row.subject_id,
-        payload=load(row.payload),
+        seq=row["seq"],
+        root_execution_id=row["root_execution_id"],
+        kind=row["kind"],
+        subject_id=row["subject_id"],
+        payload=load(row["payload"]),
     )

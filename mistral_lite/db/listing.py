@@ -8,15 +8,15 @@ belong to ``api``. Callers say which columns may be named.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import sqlalchemy as sa
 
 from mistral_lite.errors import InputError, NotFoundError
-from mistral_lite.jsontext import JsonValue, dump
+from mistral_lite.jsontext import JsonValue, dump, load
 
 Column = sa.ColumnElement[JsonValue]
 Row = Mapping[str, JsonValue]
@@ -26,7 +26,11 @@ _SECOND = timedelta(seconds=1)
 
 
 class Operator(StrEnum):
-    """How a column is compared. ``TAGS`` holds if all given tags are in a JSON array of texts."""
+    """How a column is compared.
+
+    ``TAGS`` holds if all given tags are in a JSON array of texts, ``JSON`` if the value of a JSON text is the
+    given one, whatever the order of its keys.
+    """
 
     EQ = "eq"
     NEQ = "neq"
@@ -38,6 +42,7 @@ class Operator(StrEnum):
     NIN = "nin"
     HAS = "has"
     TAGS = "tags"
+    JSON = "json"
     NULL = "null"
 
 
@@ -76,8 +81,8 @@ class Page:
 class Source:
     """A list that can be asked for: what to select from, its columns by name, its noun for messages.
 
-    ``conditions`` always hold. ``narrowing`` names, for computed columns, the plain indexed column that an
-    equality on them implies.
+    ``conditions`` always hold. For computed columns, ``narrowing`` names the plain indexed column that an
+    equality on them implies, ``null_narrowing`` the one that is null with them.
     """
 
     noun: str
@@ -85,6 +90,7 @@ class Source:
     columns: Mapping[str, Column]
     conditions: tuple[sa.ColumnElement[bool], ...] = ()
     narrowing: Mapping[str, Column] = field(default_factory=dict)
+    null_narrowing: Mapping[str, Column] = field(default_factory=dict)
 
     def column(self, name: str) -> Column:
         """Return the column called ``name``. Raises ``InputError`` if there is none."""
@@ -126,18 +132,59 @@ def select_page(connection: sa.Connection, source: Source, page: Page, names: Se
 
     Raises ``NotFoundError`` for a marker that is not visible, ``InputError`` for an unknown column.
     """
+    compared = [item for item in page.filters if item.operator is Operator.JSON]
+    read = list(dict.fromkeys(["id", *names, *(item.column for item in compared)]))
+    found: list[Row] = []
+    while True:
+        rows = _select(connection, source, page, read)
+        # What the database let through has the length of the text; few of those are not the same.
+        found += [row for row in rows if all(load(row[item.column]) == item.value for item in compared)]
+        if len(rows) < page.limit or len(found) >= page.limit:
+            return found[: page.limit]
+        page = replace(page, marker=rows[-1]["id"])
+
+
+def _select(connection: sa.Connection, source: Source, page: Page, names: Sequence[str]) -> list[Row]:
+    conditions = [*source.conditions, *(_condition(source, item) for item in page.filters)]
+    if page.marker is not None:
+        conditions.append(_after_marker(connection, source, page))
+    if connection.dialect.name in _SORTING_ALL:
+        conditions.extend(_reach(connection, source, page, conditions))
     statement = (
         sa.select(*(source.column(name).label(name) for name in names))
         .select_from(source.select_from)
-        .where(*source.conditions, *(_condition(source, item) for item in page.filters))
+        .where(*conditions)
+        .order_by(*(_directed(term, is_down) for term, is_down in _sort_keys(source, page)))
         .limit(page.limit)
     )
-    if page.marker is not None:
-        statement = statement.where(_after_marker(connection, source, page))
-    for name, is_descending in page.sort:
-        for term in _sort_terms(source.column(name)):
-            statement = statement.order_by(term.desc() if is_descending else term.asc())
     return all_rows(connection.execute(statement))
+
+
+# Databases that sort all rows for an order that an index gives only the beginning of, as "newest first, then by id".
+_SORTING_ALL = ("mysql", "mariadb")
+
+
+def _reach(
+    connection: sa.Connection, source: Source, page: Page, conditions: Sequence[sa.ColumnElement[bool]]
+) -> Iterator[sa.ColumnElement[bool]]:
+    """Yield how far the page reaches by its first sort key alone, which an index tells without sorting."""
+    keys = _sort_keys(source, page)
+    first, is_down = keys[0]
+    if all(other_down == is_down for _, other_down in keys):
+        return
+    statement = sa.select(first).select_from(source.select_from).where(*conditions)
+    statement = statement.order_by(_directed(first, is_down)).limit(1).offset(page.limit - 1)
+    last = connection.execute(statement).scalar_one_or_none()
+    if last is not None:
+        yield first >= last if is_down else first <= last
+
+
+def _sort_keys(source: Source, page: Page) -> list[tuple[Column, bool]]:
+    return [(term, is_down) for name, is_down in page.sort for term in _sort_terms(source.column(name))]
+
+
+def _directed(term: Column, is_down: bool) -> sa.UnaryExpression[JsonValue]:
+    return term.desc() if is_down else term.asc()
 
 
 def _sort_terms(column: Column) -> tuple[Column, ...]:
@@ -149,11 +196,7 @@ def _sort_terms(column: Column) -> tuple[Column, ...]:
 
 
 def _after_marker(connection: sa.Connection, source: Source, page: Page) -> sa.ColumnElement[bool]:
-    keys = [
-        (term, is_descending)
-        for name, is_descending in page.sort
-        for term in _sort_terms(source.column(name))
-    ]
+    keys = _sort_keys(source, page)
     found = connection.execute(
         sa.select(*(term for term, _ in keys))
         .select_from(source.select_from)
@@ -178,9 +221,12 @@ def _after_marker(connection: sa.Connection, source: Source, page: Page) -> sa.C
 def _condition(source: Source, item: Filter) -> sa.ColumnElement[bool]:
     column = source.column(item.column)
     if item.operator is Operator.NULL:
-        return column.is_(None)
+        return source.null_narrowing.get(item.column, column).is_(None)
     if item.operator is Operator.TAGS:
         return sa.and_(*(column.contains(dump(tag), autoescape=True) for tag in item.value))
+    if item.operator is Operator.JSON:
+        # Databases disagree about comparing JSON, and some refuse texts that are fine to others.
+        return sa.func.char_length(column) == len(dump(item.value))
     values = item.value if item.operator in (Operator.IN, Operator.NIN) else [item.value]
     if values and isinstance(values[0], datetime):
         return _time_condition(column, item)

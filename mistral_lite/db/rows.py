@@ -7,7 +7,7 @@ without comparing values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -85,7 +85,7 @@ def _json(column: str, attribute: str | None = None) -> Field:
 
 
 def _workflow_runtime(parts: tuple[Any, ...]) -> str:
-    position, workbook, backlog, pending_failure, accepted = parts
+    position, workbook, backlog, pending_failure, accepted, openstack = parts
     return dump(
         {
             "position": position,
@@ -93,6 +93,7 @@ def _workflow_runtime(parts: tuple[Any, ...]) -> str:
             "backlog": backlog,
             "pending_failure": pending_failure,
             "accepted": accepted,
+            **({} if openstack is None else {"openstack": openstack}),
         }
     )
 
@@ -118,6 +119,7 @@ WORKFLOWS = Mapper(
         _plain("spec_hash"),
         _text("state"),
         _plain("state_info"),
+        _plain("paused_by"),
         _json("input"),
         _json("params"),
         _json("context"),
@@ -125,7 +127,7 @@ WORKFLOWS = Mapper(
         _json("output"),
         Field(
             "runtime",
-            attrgetter("position", "workbook", "backlog", "pending_failure", "accepted"),
+            attrgetter("position", "workbook", "backlog", "pending_failure", "accepted", "openstack"),
             _workflow_runtime,
         ),
         _plain("description"),
@@ -252,7 +254,7 @@ NOTIFICATIONS = Mapper(
 )
 
 
-def workflow_from(row: sa.RowMapping) -> WorkflowExecution:
+def workflow_from(row: Mapping[str, Any]) -> WorkflowExecution:
     """Return the core's form of a row of ``workflow_executions``."""
     runtime: JsonObject = load(row["runtime"])
     return WorkflowExecution(
@@ -275,6 +277,8 @@ def workflow_from(row: sa.RowMapping) -> WorkflowExecution:
         backlog=tuple(runtime.get("backlog", ())),
         pending_failure=runtime.get("pending_failure"),
         accepted=runtime.get("accepted", False),
+        openstack=runtime.get("openstack"),
+        paused_by=row["paused_by"],
         description=row["description"],
         tags=tuple(load(row["tags"])),
         project_id=row["project_id"],
@@ -284,7 +288,7 @@ def workflow_from(row: sa.RowMapping) -> WorkflowExecution:
     )
 
 
-def task_from(row: sa.RowMapping) -> TaskExecution:
+def task_from(row: Mapping[str, Any]) -> TaskExecution:
     """Return the core's form of a row of ``task_executions``."""
     next_tasks = row["next_tasks"]
     return TaskExecution(
@@ -313,7 +317,7 @@ def task_from(row: sa.RowMapping) -> TaskExecution:
     )
 
 
-def action_from(row: sa.RowMapping) -> ActionExecution:
+def action_from(row: Mapping[str, Any]) -> ActionExecution:
     """Return the core's form of a row of ``action_executions``."""
     output = row["output"]
     return ActionExecution(
@@ -342,7 +346,7 @@ def action_from(row: sa.RowMapping) -> ActionExecution:
     )
 
 
-def timer_from(row: sa.RowMapping) -> Timer:
+def timer_from(row: Mapping[str, Any]) -> Timer:
     """Return the core's form of a row of ``timers``."""
     return Timer(
         id=row["id"],
@@ -353,7 +357,7 @@ def timer_from(row: sa.RowMapping) -> Timer:
     )
 
 
-def pending_from(row: sa.RowMapping) -> PendingAction:
+def pending_from(row: Mapping[str, Any]) -> PendingAction:
     """Return the core's form of a row of ``action_queue``."""
     return PendingAction(
         action_id=row["action_execution_id"],

@@ -1,23 +1,30 @@
-"""Statements of the engine's loop, built once.
+"""Statements of the hot paths: built once, compiled once for each database product, run on the driver itself.
 
-Building a statement of SQLAlchemy and finding its compiled form costs several times what running it costs
-the database, and a turn runs about a dozen. A statement object that is kept remembers both. What varies goes
-in as parameters; lists go in through ``IDS``.
+What SQLAlchemy does around each execution costs several times what the database does for these small statements.
+Here it builds and compiles them and keeps the connections; parameters and rows then pass it by. Types convert
+as they always do, listeners to statements hear of each, and errors are SQLAlchemy's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
+import psycopg
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from mistral_lite.db.rows import Mapper
 
 # Databases bound the number of parameters of a statement; SQLite's oldest bound is the lowest.
 _CHUNK = 500
 
-# The parameter for a list of keys: ``column.in_(IDS)``, executed with ``{"ids": [...]}``.
-IDS: sa.BindParameter[Sequence[str]] = sa.bindparam("ids", expanding=True)
+Construct = sa.Select[Any] | sa.Insert | sa.Update | sa.Delete
+Parameters = Mapping[str, object]
+Row = dict[str, Any]
+_Converter = Callable[[Any], Any]
 
 
 def chunks(values: Sequence[str]) -> list[Sequence[str]]:
@@ -25,24 +32,212 @@ def chunks(values: Sequence[str]) -> list[Sequence[str]]:
     return [values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK)]
 
 
+class Statement:
+    """A statement with named parameters (``bindparam``) for all values that vary."""
+
+    def __init__(self, construct: Construct) -> None:
+        self._construct = construct
+        self._compiled: dict[str, _Compiled] = {}
+
+    def rows(self, connection: sa.Connection, parameters: Parameters) -> list[Row]:
+        """Return the rows that a SELECT or RETURNING gives, each by the names of its columns."""
+        return self._for(connection).rows(connection, parameters)
+
+    def run(self, connection: sa.Connection, parameters: Parameters) -> None:
+        """Execute once."""
+        self._for(connection).run(connection, parameters)
+
+    def run_many(self, connection: sa.Connection, parameters: Sequence[Parameters]) -> None:
+        """Execute once for each set of parameters, in as few exchanges with the server as the driver can."""
+        self._for(connection).run_many(connection, parameters)
+
+    def _for(self, connection: sa.Connection) -> _Compiled:
+        dialect = connection.dialect
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = _Compiled(self._construct, dialect)
+        return compiled
+
+
+class ListStatement:
+    """A statement about a list of keys: ``make`` builds it around the parameters that stand for them.
+
+    Lists are filled up with their last key to the next power of two, so that few texts serve all lengths and
+    servers can keep their plans. More keys than fit into one statement go out in portions.
+    """
+
+    def __init__(self, make: Callable[[Sequence[sa.BindParameter[Any]]], Construct]) -> None:
+        self._make = make
+        self._by_size: dict[int, Statement] = {}
+
+    def rows(self, connection: sa.Connection, keys: Sequence[object], **others: object) -> list[Row]:
+        """Return the rows found for ``keys``; those of one portion in the statement's order."""
+        found: list[Row] = []
+        for start in range(0, len(keys), _CHUNK):
+            statement, parameters = self._filled(keys[start : start + _CHUNK], others)
+            found += statement.rows(connection, parameters)
+        return found
+
+    def run(self, connection: sa.Connection, keys: Sequence[object], **others: object) -> None:
+        """Execute for ``keys``; nothing happens for none."""
+        for start in range(0, len(keys), _CHUNK):
+            statement, parameters = self._filled(keys[start : start + _CHUNK], others)
+            statement.run(connection, parameters)
+
+    def _filled(self, keys: Sequence[object], others: Parameters) -> tuple[Statement, Parameters]:
+        size = 1 << (len(keys) - 1).bit_length()
+        statement = self._by_size.get(size)
+        if statement is None:
+            made = self._make([sa.bindparam(f"key_{number}") for number in range(size)])
+            statement = self._by_size[size] = Statement(made)
+        last = len(keys) - 1
+        parameters = {f"key_{number}": keys[min(number, last)] for number in range(size)}
+        return statement, {**parameters, **others}
+
+
+@cache
+def inserting(table: sa.Table, columns: tuple[str, ...]) -> Statement:
+    """Return the statement that inserts rows with ``columns``; the others get their default."""
+    values: dict[str, Any] = {name: sa.bindparam(name, type_=table.c[name].type) for name in columns}
+    for column in table.c:
+        if column.name not in values and isinstance(column.default, sa.ColumnDefault):
+            values[column.name] = column.default.arg
+    return Statement(sa.insert(table).values(values))
+
+
 class Writing:
     """The statements that write one table."""
 
-    def __init__(self, mapper: Mapper) -> None:
+    def __init__(self, mapper: Mapper, *more: str) -> None:
+        """``more``: columns that inserts give besides those of the mapper."""
         self.mapper = mapper
-        self._key = mapper.table.c[mapper.key]
-        self.insert = sa.insert(mapper.table)
-        self.delete = sa.delete(mapper.table).where(self._key.in_(IDS))
+        table = mapper.table
+        self._key = table.c[mapper.key]
+        self.insert = inserting(table, (*(field.column for field in mapper.fields), *more))
+        self.delete = ListStatement(lambda keys: sa.delete(table).where(self._key.in_(keys)))
         # As many as there are sets of columns that change together: a few.
-        self._updates: dict[tuple[str, ...], sa.Update] = {}
+        self._updates: dict[tuple[str, ...], Statement] = {}
 
-    def update(self, columns: tuple[str, ...]) -> sa.Update:
+    def update(self, columns: tuple[str, ...]) -> Statement:
         """Return the statement that sets ``columns`` of the row with the key ``b_id``."""
         statement = self._updates.get(columns)
         if statement is None:
-            values: dict[str, sa.BindParameter[object]] = {
-                name: sa.bindparam(name) for name in columns if name != "b_id"
+            table = self.mapper.table
+            values = {
+                name: sa.bindparam(name, type_=table.c[name].type) for name in columns if name != "b_id"
             }
-            statement = sa.update(self.mapper.table).where(self._key == sa.bindparam("b_id")).values(values)
-            self._updates[columns] = statement
+            update = sa.update(table).where(self._key == sa.bindparam("b_id")).values(values)
+            statement = self._updates[columns] = Statement(update)
         return statement
+
+
+@contextmanager
+def pipelined(connection: sa.Connection) -> Iterator[None]:
+    """Let the statements of the block, none of which returns rows, share exchanges with the server if it can."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection) or not psycopg.Pipeline.is_supported():
+        yield
+        return
+    try:
+        with driver.pipeline():
+            yield
+    except psycopg.Error as error:
+        raise _translated(connection, error) from error
+
+
+class _Compiled:
+    """One statement for one database product."""
+
+    def __init__(self, construct: Construct, dialect: sa.Dialect) -> None:
+        compiled = construct.compile(dialect=dialect)
+        assert isinstance(compiled, sa.sql.compiler.SQLCompiler)
+        self._text = compiled.string
+        names = compiled.positiontup if dialect.positional else list(compiled.binds)
+        assert names is not None
+        self._is_positional = dialect.positional
+        self._parameters = [_Parameter(name, compiled.binds[name], dialect) for name in names]
+        columns = list(construct.exported_columns)
+        self._names = [str(column.key) for column in columns]
+        self._converters: list[tuple[str, _Converter]] = []
+        for column in columns:
+            converter = column.type.dialect_impl(dialect).result_processor(dialect, None)
+            if converter is not None:
+                self._converters.append((str(column.key), converter))
+
+    def rows(self, connection: sa.Connection, parameters: Parameters) -> list[Row]:
+        found = self._execute(connection, self._bound(parameters), is_many=False, has_rows=True)
+        names = self._names
+        rows = [dict(zip(names, values, strict=True)) for values in found]
+        for name, convert in self._converters:
+            for row in rows:
+                row[name] = convert(row[name])
+        return rows
+
+    def run(self, connection: sa.Connection, parameters: Parameters) -> None:
+        self._execute(connection, self._bound(parameters), is_many=False, has_rows=False)
+
+    def run_many(self, connection: sa.Connection, parameters: Sequence[Parameters]) -> None:
+        if len(parameters) == 1:
+            self.run(connection, parameters[0])
+        elif parameters:
+            bound = [self._bound(each) for each in parameters]
+            self._execute(connection, bound, is_many=True, has_rows=False)
+
+    def _bound(self, given: Parameters) -> object:
+        if self._is_positional:
+            return [parameter.value(given) for parameter in self._parameters]
+        return {parameter.name: parameter.value(given) for parameter in self._parameters}
+
+    def _execute(
+        self, connection: sa.Connection, bound: Any, *, is_many: bool, has_rows: bool
+    ) -> Sequence[Sequence[Any]]:
+        cursor = None
+        try:
+            cursor = connection.connection.cursor()
+            for listener in connection.dispatch.before_cursor_execute:
+                listener(connection, cursor, self._text, bound, None, is_many)
+            if is_many:
+                cursor.executemany(self._text, bound)
+            else:
+                cursor.execute(self._text, bound)
+            return cursor.fetchall() if has_rows else ()
+        except connection.dialect.loaded_dbapi.Error as error:
+            raise _translated(connection, error) from error
+        finally:
+            if cursor is not None:
+                cursor.close()
+
+
+class _Parameter:
+    """One value of a compiled statement: given at each execution, or constant."""
+
+    def __init__(self, name: str, bind: sa.BindParameter[Any], dialect: sa.Dialect) -> None:
+        self.name = name
+        self._key = bind.key
+        self._convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
+        self._is_given = bind.required
+        self._constant = None if bind.required else self._converted(bind.value)
+
+    def value(self, given: Parameters) -> object:
+        return self._converted(given[self._key]) if self._is_given else self._constant
+
+    def _converted(self, value: object) -> object:
+        return value if self._convert is None else self._convert(value)
+
+
+def _translated(connection: sa.Connection, error: Exception) -> BaseException:
+    """Return SQLAlchemy's form of a driver's error; after a lost connection it lets go of the whole pool."""
+    dialect = connection.dialect
+    is_lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, None)  # type: ignore[arg-type]
+    if is_lost:
+        # It notices only what it runs itself; this fails, and leaves as the error that it makes of it.
+        connection.exec_driver_sql("SELECT 1")
+    return DBAPIError.instance(
+        None,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=is_lost,
+        dialect=dialect,
+    )

@@ -2,7 +2,8 @@
 
 The engine alone writes ``task_executions``, ``action_executions``, ``action_queue``, ``timers`` and, once
 they exist, ``workflow_executions``. The API writes definitions, inserts root rows of ``workflow_executions``
-and adds to ``inbox``. JSON values are text columns in the form of ``jsontext.dump``. All times are UTC.
+and adds to ``inbox``, as maintenance does. JSON values are text columns in the form of ``jsontext.dump``.
+All times are UTC.
 
 Every row of an execution tree carries ``root_execution_id``; a transaction of the engine touches only rows
 of roots that it has locked. A root names itself there, also a stand-alone action execution. There are no
@@ -84,6 +85,7 @@ Name = AnyString(255)
 State = sa.String(16)
 Project = AnyString(80)
 LongText = AnyText()
+TrustId = sa.String(64)
 BigSerial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -113,7 +115,8 @@ def _definition_columns() -> tuple[sa.schema.SchemaItem, ...]:
     )
 
 
-# The parsed form of every workflow and ad-hoc action by the hash of its content. An execution points here
+# The parsed form of every workflow and ad-hoc action, and the text of every code source, by the hash of its
+# content. An execution points here
 # and is immune to later changes of the definition. Rows are never changed.
 specs = _table(
     "specs",
@@ -150,6 +153,38 @@ action_definitions = _table(
     sa.UniqueConstraint("name", "namespace", "project_id"),
 )
 
+# Python modules as uploaded; their text is also in ``specs``, by its hash, for executions that are under way.
+code_sources = _table(
+    "code_sources",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("name", Name, nullable=False),
+    sa.Column("namespace", Name, nullable=False, default=""),
+    sa.Column("content", LongText, nullable=False),
+    sa.Column("content_hash", sa.String(64), nullable=False),
+    # Counts the uploads from 1.
+    sa.Column("version", sa.Integer, nullable=False, default=1),
+    sa.Column("scope", sa.String(16), nullable=False, default="private"),
+    sa.Column("project_id", Project, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.UniqueConstraint("name", "namespace", "project_id"),
+)
+
+dynamic_actions = _table(
+    "dynamic_actions",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("name", Name, nullable=False),
+    sa.Column("namespace", Name, nullable=False, default=""),
+    sa.Column("class_name", Name, nullable=False),
+    sa.Column("code_source_id", Identifier, nullable=False),
+    sa.Column("scope", sa.String(16), nullable=False, default="private"),
+    sa.Column("project_id", Project, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.UniqueConstraint("name", "namespace", "project_id"),
+    sa.Index(None, "code_source_id"),
+)
+
 environments = _table(
     "environments",
     sa.Column("id", Identifier, primary_key=True),
@@ -161,6 +196,24 @@ environments = _table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime),
     sa.UniqueConstraint("name", "project_id"),
+)
+
+# With which other projects a private workflow is shared.
+resource_members = _table(
+    "resource_members",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("resource_id", Identifier, nullable=False),
+    # Always "workflow".
+    sa.Column("resource_type", sa.String(16), nullable=False),
+    # Of the owner.
+    sa.Column("project_id", Project, nullable=False),
+    # The other project; it decides the status.
+    sa.Column("member_id", Project, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.UniqueConstraint("resource_id", "resource_type", "member_id"),
+    sa.Index(None, "member_id"),
 )
 
 # One row that counts changes of definitions, so that an engine may keep what it looked up until then.
@@ -188,6 +241,8 @@ workflow_executions = _table(
     sa.Column("spec_hash", sa.String(64), nullable=False),
     sa.Column("state", State, nullable=False),
     sa.Column("state_info", LongText),
+    # "maintenance" if that paused it and shall resume it; else null.
+    sa.Column("paused_by", sa.String(16)),
     # Counts the decisions about the whole tree; meaningful on the root only.
     sa.Column("version", sa.BigInteger, nullable=False, default=0),
     sa.Column("input", LongText, nullable=False),
@@ -205,11 +260,18 @@ workflow_executions = _table(
     sa.Column("scope", sa.String(16), nullable=False, default="private"),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime),
+    # A change of state writes to every index, so there are only those that a list needs to cost the same however
+    # many executions there are: a tree,
     sa.Index(None, "root_execution_id"),
-    sa.Index(None, "task_execution_id"),
+    # the children of a task, and the roots (whose parent is null),
+    sa.Index(None, "task_execution_id", "created_at", "id"),
+    # the lists of a project and of an administrator, all of them or those in a state,
     sa.Index(None, "project_id", "created_at", "id"),
-    sa.Index(None, "state", "created_at", "id"),
+    sa.Index(None, "project_id", "state", "created_at", "id"),
     sa.Index(None, "created_at", "id"),
+    sa.Index(None, "state", "created_at", "id"),
+    # the runs of one workflow.
+    sa.Index(None, "workflow_name", "created_at", "id"),
 )
 
 task_executions = _table(
@@ -360,6 +422,9 @@ event_triggers = _table(
     sa.Column("project_id", Project, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime),
+    # Whom the work is done for (JSON, without secrets), and the trust of Keystone that allows it; may be null.
+    sa.Column("security", LongText),
+    sa.Column("trust_id", TrustId),
     sa.UniqueConstraint("exchange", "topic", "event", "workflow_id", "project_id"),
     sa.Index(None, "workflow_id"),
     sa.Index(None, "project_id", "created_at", "id"),
@@ -386,6 +451,9 @@ cron_triggers = _table(
     sa.Column("project_id", Project, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime),
+    # Whom the work is done for (JSON, without secrets), and the trust of Keystone that allows it; may be null.
+    sa.Column("security", LongText),
+    sa.Column("trust_id", TrustId),
     sa.UniqueConstraint("name", "project_id"),
     sa.UniqueConstraint("digest", "project_id"),
     sa.Index(None, "next_execution_time"),
@@ -408,6 +476,78 @@ cron_slots = _table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Index(None, "retry_at"),
     sa.Index(None, "created_at"),
+)
+
+# At most one row: whether the service is paused. Without one it is not.
+maintenance = _table(
+    "maintenance",
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    # RUNNING, PAUSING, PAUSED, or RESUMING (shown as RUNNING) while executions are still to be resumed.
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# Whom the actions of an execution work for. Written with a start, read by engines for their executors, removed
+# once the execution has ended.
+security_contexts = _table(
+    "security_contexts",
+    sa.Column("root_execution_id", Identifier, primary_key=True),
+    # JSON; what is secret in it is sealed.
+    sa.Column("content", LongText, nullable=False),
+    sa.Column("trust_id", TrustId),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index(None, "trust_id"),
+)
+
+# Trusts of Keystone that this service was given. Deleted, there and here, once no trigger and no execution has them.
+trusts = _table(
+    "trusts",
+    sa.Column("id", TrustId, primary_key=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+# The queues that the actions ``zaqar.*`` work on. Whoever changes what a queue holds, or who waits for it, has
+# its row locked; that gives messages and waiters their order. Written by engines only.
+queues = _table(
+    "queues",
+    sa.Column("id", Identifier, primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("project_id", Project, nullable=False),
+    sa.Column("metadata", LongText, nullable=False, default="{}"),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("project_id", "name"),
+)
+
+queue_messages = _table(
+    "queue_messages",
+    sa.Column("seq", BigSerial, primary_key=True, autoincrement=True),
+    sa.Column("id", Identifier, nullable=False, unique=True),
+    sa.Column("queue_id", Identifier, nullable=False),
+    # JSON.
+    sa.Column("body", LongText, nullable=False),
+    sa.Column("ttl_s", sa.Integer, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    # The last claim and its end; both null before the first.
+    sa.Column("claim_id", Identifier),
+    sa.Column("claimed_until", UtcDateTime),
+    sa.Column("claim_count", sa.Integer, nullable=False, default=0),
+    sa.Index(None, "queue_id", "seq"),
+    sa.Index(None, "expires_at"),
+)
+
+# Asynchronous actions that wait for messages. The row goes with the message, in the transaction that puts the
+# result into the inbox; that of an action which ended otherwise is removed by whoever meets it.
+queue_waiters = _table(
+    "queue_waiters",
+    sa.Column("seq", BigSerial, primary_key=True, autoincrement=True),
+    sa.Column("action_execution_id", Identifier, nullable=False, unique=True),
+    sa.Column("queue_id", Identifier, nullable=False),
+    # A YAQL expression over a message that must hold; null for any message.
+    sa.Column("expression", LongText),
+    sa.Column("most_messages", sa.Integer, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index(None, "queue_id", "seq"),
 )
 
 # Heartbeats of processes, for readiness and for the operator. Nothing depends on them.

@@ -27,7 +27,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from mistral_lite.errors import UnavailableError
+from mistral_lite import faults
+from mistral_lite.errors import ConflictError, LimitExceededError, UnavailableError
 
 T = TypeVar("T")
 
@@ -35,6 +36,8 @@ _RETRIES = 5
 # SQLSTATEs of PostgreSQL and error numbers of MySQL after which the same transaction may be run again:
 # serialization failure, deadlock, lock wait timeout.
 _TRANSIENT = frozenset({"40001", "40P01", "55P03", 1205, 1213, 1020})
+# After these it will never fit: program limit exceeded, packet too large.
+_OVERSIZED = frozenset({"54000", 1153})
 
 
 def normalize_url(text: str) -> URL:
@@ -87,10 +90,18 @@ class Database:
         )
 
     @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
-        """Yield a connection inside a transaction that changes nothing."""
-        with _translated_errors(), self.engine.connect() as connection, connection.begin():
-            yield connection
+    def read(self, *, is_snapshot: bool = False) -> Iterator[sa.Connection]:
+        """Yield a connection inside a transaction that changes nothing.
+
+        With ``is_snapshot`` all its statements see the same state, not each what was committed before it.
+        """
+        with _translated_errors(), self.engine.connect() as plain:
+            # SQLite's read transactions are snapshots anyway.
+            needs_level = is_snapshot and not self.is_sqlite
+            level = {"isolation_level": "REPEATABLE READ"} if needs_level else {}
+            connection = plain.execution_options(**level)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -98,11 +109,13 @@ class Database:
         if not self.is_sqlite:
             with _translated_errors(), self.engine.begin() as connection:
                 yield connection
-            return
-        with self._write_turn, _translated_errors(), self.engine.connect() as plain:
-            connection = plain.execution_options(sqlite_write=True)
-            with connection.begin():
-                yield connection
+        else:
+            with self._write_turn, _translated_errors(), self.engine.connect() as plain:
+                connection = plain.execution_options(sqlite_write=True)
+                with connection.begin():
+                    yield connection
+        # A lost answer to COMMIT looks like this: the caller gets an error, and everything is done.
+        faults.reach("database.after_commit")
 
     def run(self, work: Callable[[sa.Connection], T]) -> T:
         """Return ``work(connection)`` from one write transaction, repeated after a deadlock.
@@ -139,6 +152,32 @@ class Database:
         assert isinstance(value, datetime)
         return value.replace(tzinfo=UTC)
 
+    def isolation_level(self, connection: sa.Connection) -> str:
+        """Return the isolation level that the transaction of ``connection`` runs at, in capitals."""
+        if self.is_sqlite:
+            return "SERIALIZABLE"
+        if self.dialect == "postgresql":
+            value = connection.exec_driver_sql("SHOW transaction_isolation").scalar_one()
+        else:
+            # MySQL and MariaDB do not agree about the name.
+            value = connection.exec_driver_sql(
+                "SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')"
+            ).all()[-1][1]
+        return str(value).replace("-", " ").upper()
+
+    def require_read_committed(self) -> None:
+        """Raise ``ConflictError`` if transactions run at another level than they were asked to.
+
+        The locks of the engine rely on it: what the last holder committed must be visible to the next one.
+        """
+        with self.write() as connection:
+            level = self.isolation_level(connection)
+        if not self.is_sqlite and level != "READ COMMITTED":
+            raise ConflictError(
+                f"The database runs transactions at {level} although READ COMMITTED was asked for. Look for a "
+                "connection pooler or a setting of the database account that changes the isolation level."
+            )
+
     def dispose(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
@@ -150,20 +189,21 @@ class DatabaseClock:
     All processes agree on it, whatever their own clocks say, and it never jumps between two readings.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, monotonic: Callable[[], float] = monotonic) -> None:
         self._database = database
+        self._monotonic = monotonic
         self._read_at = 0.0
         self._value = datetime.now(UTC)
 
     def synchronize(self, connection: sa.Connection) -> None:
         """Read the database's time."""
-        started = monotonic()
+        started = self._monotonic()
         self._value = self._database.now(connection)
-        self._read_at = (started + monotonic()) / 2
+        self._read_at = (started + self._monotonic()) / 2
 
     def now(self) -> datetime:
         """Return the present time, aware, in UTC."""
-        return self._value + timedelta(seconds=monotonic() - self._read_at)
+        return self._value + timedelta(seconds=self._monotonic() - self._read_at)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
@@ -192,13 +232,23 @@ def _translated_errors() -> Iterator[None]:
             raise UnavailableError(
                 "The database chose this transaction to give way.", transient=True
             ) from error
+        if _is_oversized(error):
+            raise LimitExceededError("A value is larger than the database takes.") from error
         if error.connection_invalidated or isinstance(error, OperationalError):
             raise UnavailableError("The database does not answer.") from error
         raise
 
 
 def _is_transient(error: DBAPIError) -> bool:
+    return not _TRANSIENT.isdisjoint(_codes(error))
+
+
+def _is_oversized(error: DBAPIError) -> bool:
+    return not _OVERSIZED.isdisjoint(_codes(error))
+
+
+def _codes(error: DBAPIError) -> tuple[object, object]:
+    """Return the SQLSTATE of PostgreSQL and the error number of MySQL, as far as there are any."""
     original = error.orig
-    state = getattr(original, "sqlstate", None)
     number = original.args[0] if original is not None and original.args else None
-    return state in _TRANSIENT or number in _TRANSIENT
+    return getattr(original, "sqlstate", None), number if isinstance(number, int) else None

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mistral_lite.db import rows
-from mistral_lite.db.statements import IDS, Writing, chunks
+from mistral_lite.db.statements import ListStatement, Writing, chunks
 from mistral_lite.db.tables import (
     action_executions,
     action_queue,
@@ -28,23 +28,29 @@ from mistral_lite.workflow.decision import Change, Decision
 from mistral_lite.workflow.library import Library
 from mistral_lite.workflow.snapshot import Snapshot
 
-_LOCK_WORKFLOWS = (
-    sa.select(workflow_executions.c.id, workflow_executions.c.version)
-    .where(workflow_executions.c.id.in_(IDS))
-    .order_by(workflow_executions.c.id)
-    .with_for_update(skip_locked=True)
+_LOCK_WORKFLOWS = ListStatement(
+    lambda ids: (
+        sa.select(workflow_executions.c.id, workflow_executions.c.version)
+        .where(workflow_executions.c.id.in_(ids))
+        .order_by(workflow_executions.c.id)
+        .with_for_update(skip_locked=True)
+    )
 )
-_LOCK_ACTIONS = (
-    sa.select(action_executions.c.id)
-    .where(action_executions.c.id.in_(IDS), action_executions.c.task_execution_id.is_(None))
-    .order_by(action_executions.c.id)
-    .with_for_update(skip_locked=True)
+_LOCK_ACTIONS = ListStatement(
+    lambda ids: (
+        sa.select(action_executions.c.id)
+        .where(action_executions.c.id.in_(ids), action_executions.c.task_execution_id.is_(None))
+        .order_by(action_executions.c.id)
+        .with_for_update(skip_locked=True)
+    )
 )
 
 
-def _of_roots(mapper: rows.Mapper) -> sa.Select[Any]:
+def _of_roots(mapper: rows.Mapper) -> ListStatement:
     table = mapper.table
-    return sa.select(table).where(table.c.root_execution_id.in_(IDS)).order_by(table.c[mapper.key])
+    return ListStatement(
+        lambda ids: sa.select(table).where(table.c.root_execution_id.in_(ids)).order_by(table.c[mapper.key])
+    )
 
 
 _WORKFLOWS_OF_ROOTS = _of_roots(rows.WORKFLOWS)
@@ -57,20 +63,16 @@ _WORKFLOWS = Writing(rows.WORKFLOWS)
 _TASKS = Writing(rows.TASKS)
 _ACTIONS = Writing(rows.ACTIONS)
 _TIMERS = Writing(rows.TIMERS)
-_PENDING = Writing(rows.PENDING)
+_PENDING = Writing(rows.PENDING, "executor_id", "claim_id", "lease_until")
 _NOTIFICATIONS = Writing(rows.NOTIFICATIONS)
 
 
 def lock(connection: sa.Connection, root_ids: Iterable[str]) -> dict[str, int]:
     """Lock the roots that nobody else holds; return their versions (0 for stand-alone actions)."""
     wanted = sorted(root_ids)
-    locked: dict[str, int] = {}
-    for chunk in chunks(wanted):
-        found = connection.execute(_LOCK_WORKFLOWS, {"ids": chunk})
-        locked.update((row.id, row.version) for row in found)
+    locked = {row["id"]: row["version"] for row in _LOCK_WORKFLOWS.rows(connection, wanted)}
     alone = [root_id for root_id in wanted if root_id not in locked]
-    for chunk in chunks(alone):
-        locked.update((row.id, 0) for row in connection.execute(_LOCK_ACTIONS, {"ids": chunk}))
+    locked.update((row["id"], 0) for row in _LOCK_ACTIONS.rows(connection, alone))
     return locked
 
 
@@ -78,11 +80,10 @@ def load(connection: sa.Connection, versions: Mapping[str, int], library: Librar
     """Return the snapshots of locked roots, whose ``versions`` ``lock`` told."""
     root_ids = list(versions)
 
-    def by_root(statement: sa.Select[Any], make: Callable[[Any], Any]) -> dict[str, list[Any]]:
+    def by_root(statement: ListStatement, make: Callable[[Any], Any]) -> dict[str, list[Any]]:
         found: dict[str, list[Any]] = {}
-        for chunk in chunks(root_ids):
-            for row in connection.execute(statement, {"ids": chunk}).mappings():
-                found.setdefault(row["root_execution_id"], []).append(make(row))
+        for row in statement.rows(connection, root_ids):
+            found.setdefault(row["root_execution_id"], []).append(make(row))
         return found
 
     workflows = by_root(_WORKFLOWS_OF_ROOTS, rows.workflow_from)
@@ -159,8 +160,7 @@ def write(connection: sa.Connection, changes: Changes) -> None:
     _write_table(connection, _NOTIFICATIONS, changes.notifications)
     _write_pending(connection, changes)
     versions = [{"b_id": root_id, "version": version} for root_id, version in changes.versions.items()]
-    if versions:
-        connection.execute(_WORKFLOWS.update(("b_id", "version")), versions)
+    _WORKFLOWS.update(("b_id", "version")).run_many(connection, versions)
 
 
 def _write_table(connection: sa.Connection, writing: Writing, changes: Mapping[str, Change[Any]]) -> None:
@@ -170,8 +170,7 @@ def _write_table(connection: sa.Connection, writing: Writing, changes: Mapping[s
     inserts = [
         mapper.insert_values(c.after) for c in changes.values() if c.before is None and c.after is not None
     ]
-    if inserts:
-        connection.execute(writing.insert, inserts)
+    writing.insert.run_many(connection, inserts)
     updates = [
         {"b_id": key, **mapper.update_values(c.before, c.after)}
         for key, c in changes.items()
@@ -179,17 +178,12 @@ def _write_table(connection: sa.Connection, writing: Writing, changes: Mapping[s
     ]
     ordered = sorted((row for row in updates if len(row) > 1), key=_columns)
     for columns, group in groupby(ordered, key=_columns):
-        connection.execute(writing.update(columns), list(group))
-    _delete(connection, writing, [key for key, c in changes.items() if c.after is None])
+        writing.update(columns).run_many(connection, list(group))
+    writing.delete.run(connection, [key for key, c in changes.items() if c.after is None])
 
 
 def _columns(row: dict[str, object]) -> tuple[str, ...]:
     return tuple(row)
-
-
-def _delete(connection: sa.Connection, writing: Writing, keys: list[str]) -> None:
-    for chunk in chunks(keys):
-        connection.execute(writing.delete, {"ids": chunk})
 
 
 def _write_pending(connection: sa.Connection, changes: Changes) -> None:
@@ -204,12 +198,10 @@ def _write_pending(connection: sa.Connection, changes: Changes) -> None:
         values["claim_id"] = lease.claim_id if lease else None
         values["lease_until"] = lease.until if lease else None
         (inserts if change.before is None else again).append(values)
-    if inserts:
-        connection.execute(_PENDING.insert, inserts)
-    if again:
-        _delete(connection, _PENDING, [str(values["action_execution_id"]) for values in again])
-        connection.execute(_PENDING.insert, again)
-    _delete(connection, _PENDING, [key for key, c in changes.pending.items() if c.after is None])
+    _PENDING.insert.run_many(connection, inserts)
+    _PENDING.delete.run(connection, [values["action_execution_id"] for values in again])
+    _PENDING.insert.run_many(connection, again)
+    _PENDING.delete.run(connection, [key for key, c in changes.pending.items() if c.after is None])
 
 
 def delete(connection: sa.Connection, snapshot: Snapshot, workflow_id: str) -> None:

@@ -105,12 +105,12 @@ class Rows:
             **given,
         )
 
-    def timer(self, number: int, root: int, task: int, due_in_s: float = 0.0) -> Timer:
+    def timer(
+        self, number: int, root: int, task: int, due_in_s: float = 0.0, kind: TimerKind = TimerKind.RETRY
+    ) -> Timer:
         """Return a timer of a task."""
         due_at = NOW + timedelta(seconds=due_in_s)
-        return Timer(
-            id=ident(number), root_id=ident(root), kind=TimerKind.RETRY, subject_id=ident(task), due_at=due_at
-        )
+        return Timer(id=ident(number), root_id=ident(root), kind=kind, subject_id=ident(task), due_at=due_at)
 
     def pending(self, number: int, root: int | None = None, **values: Any) -> PendingAction:
         """Return an attempt of an action."""

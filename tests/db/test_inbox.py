@@ -76,8 +76,8 @@ def test_a_first_result_is_stored(database, running, deliver, state, output):
 
     delivery = deliver(running.id, output)
 
-    assert delivery == inbox.Delivery(root_execution_id=running.root_id, is_repeated=False)
     (entry,) = stored(database, running.root_id)
+    assert delivery == inbox.Delivery(root_execution_id=running.root_id, is_repeated=False, seq=entry.seq)
     assert (entry.kind, entry.subject_id) == (inbox.RESULT, running.id)
     assert (entry.payload["state"], entry.payload["output"]) == ("SUCCESS", output)
 
@@ -104,7 +104,9 @@ def test_a_second_result_is_taken_only_if_it_is_the_same(
             inbox.delete(connection, [entry.seq])
 
     if is_same:
-        assert deliver(running.id, output, state).is_repeated
+        repeated = deliver(running.id, output, state)
+        assert repeated.is_repeated
+        assert repeated.seq == (None if is_applied else entry.seq)
     else:
         with pytest.raises(ConflictError, match="SUCCESS"):
             deliver(running.id, output, state)
@@ -191,8 +193,10 @@ def test_those_who_wait_longest_come_first(database, rows, append):
         append(rows.ident(number))
 
     with database.read() as connection:
-        assert inbox.list_roots(connection, most=10) == [rows.ident(number) for number in (3, 1, 2)]
-        assert inbox.list_roots(connection, most=2) == [rows.ident(3), rows.ident(1)]
+        in_order = [rows.ident(number) for number in (3, 1, 2)]
+        assert inbox.list_roots(connection, most=10) == (in_order, False)
+        assert inbox.list_roots(connection, most=2) == (in_order[:2], True)
+        assert inbox.list_roots(connection, most=10, without=in_order[:1]) == (in_order[1:], False)
 
 
 def test_an_entry_is_consumed_once_it_is_deleted(database, rows, append):
@@ -228,7 +232,7 @@ def test_commands_about_what_is_gone_are_removed(database, rows, append):
 
     with database.write() as connection:
         removed = inbox.delete_orphans(connection, [rows.ident(number) for number in (1, 2, 3, 4)])
-        left = inbox.list_roots(connection, most=10)
+        left, _ = inbox.list_roots(connection, most=10)
 
     assert removed == 1
     assert left == [rows.ident(number) for number in (1, 2, 4)]

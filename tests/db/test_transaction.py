@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from mistral_lite.db import tables
 from mistral_lite.db.transaction import Database, DatabaseClock
-from mistral_lite.errors import UnavailableError
+from mistral_lite.errors import ConflictError, UnavailableError
 
 several_writers = pytest.mark.parametrize("backend", ["postgresql", "mariadb"], indirect=True)
 
@@ -277,3 +277,63 @@ def test_a_pool_that_is_used_up_is_an_error_of_ours(database, pool):
     done.set()
     holder.result()
     small.dispose()
+
+
+@several_writers
+def test_another_isolation_level_than_the_one_asked_for_is_refused(database):
+    database.require_read_committed()
+    url = database.url.render_as_string(hide_password=False)
+    meddled = Database(url)
+
+    # As a pooler or a hook of the server would.
+    @sa.event.listens_for(meddled.engine, "begin")
+    def meddle(connection):
+        if meddled.dialect == "postgresql":
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        else:
+            connection.exec_driver_sql("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+
+    with pytest.raises(ConflictError, match=r"SERIALIZABLE.*READ COMMITTED"):
+        meddled.require_read_committed()
+    meddled.dispose()
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_sqlite_needs_no_isolation_level(database):
+    database.require_read_committed()
+
+
+@several_writers
+def test_a_snapshot_sees_one_state_only(database):
+    with database.write() as connection:
+        put(connection, "a")
+    with database.read(is_snapshot=True) as connection:
+        assert keys(connection) == ["a"]
+        with database.write() as other:
+            put(other, "b")
+        assert keys(connection) == ["a"]
+    # The connection is as it was when it comes back from the pool.
+    with database.write() as connection:
+        assert database.isolation_level(connection) == "READ COMMITTED"
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_serialization_failure_is_run_again(database):
+    with database.write() as connection:
+        put(connection, "a", "0")
+    tries = []
+
+    def count_up(connection):
+        tries.append(1)
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        value = int(connection.scalar(sa.select(specs.c.source)))
+        if len(tries) == 1:
+            with database.write() as other:
+                other.execute(sa.update(specs).values(source="10"))
+        connection.execute(sa.update(specs).values(source=str(value + 1)))
+
+    database.run(count_up)
+
+    assert len(tries) == 2
+    with database.read() as connection:
+        assert connection.scalar(sa.select(specs.c.source)) == "11"

@@ -1,0 +1,395 @@
+"""What wakes an unfinished row, read from SQL: the one place that knows, for the API, the engine and ``doctor``.
+
+A fixed number of queries answers for any number of rows. The answer is that of one moment only if all of
+them see the same state: read inside ``Database.read(is_snapshot=True)``, or with the roots locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from operator import itemgetter
+from typing import Any
+
+import sqlalchemy as sa
+
+from mistral_lite.db.statements import ListStatement, chunks
+from mistral_lite.db.tables import (
+    action_executions,
+    action_queue,
+    inbox,
+    task_executions,
+    timers,
+    workflow_executions,
+)
+from mistral_lite.jsontext import load
+from mistral_lite.workflow.model import TimerKind
+from mistral_lite.workflow.states import FINISHED, State, is_finished
+
+_w, _t, _a = workflow_executions.c, task_executions.c, action_executions.c
+_q, _i, _m = action_queue.c, inbox.c, timers.c
+
+# Each a parameter of its own: a statement that is compiled once cannot hold a list.
+_FINISHED = [sa.literal(str(state)) for state in sorted(FINISHED)]
+_Row = Mapping[str, Any]
+
+
+def _unfinished(
+    *columns: sa.ColumnElement[Any], of: sa.Table, joined: sa.FromClause | None = None
+) -> ListStatement:
+    """Return the statement that finds the unfinished ones among rows of a table."""
+    return ListStatement(
+        lambda ids: (
+            sa.select(*columns)
+            .select_from(of if joined is None else joined)
+            .where(of.c.id.in_(ids), of.c.state.not_in(_FINISHED))
+        )
+    )
+
+
+class WaitKind(StrEnum):
+    """What an unfinished row waits for. ``NOTHING`` is a bug or damage: no event will ever reach it."""
+
+    INBOX = "inbox"
+    TIMER = "timer"
+    RETRY = "retry"
+    QUEUE = "queue"
+    EXECUTOR = "executor"
+    CALLBACK = "callback"
+    ACTION = "action"
+    WORKFLOW = "workflow"
+    TASK = "task"
+    JOIN = "join"
+    OPERATOR = "operator"
+    ENDED = "ended"
+    NOTHING = "nothing"
+
+
+class Noun(StrEnum):
+    """The three kinds of rows that wait."""
+
+    WORKFLOW = "workflow"
+    TASK = "task"
+    ACTION = "action"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """What a row waits for and since when.
+
+    ``until``: when the waiting ends at the latest, None if nothing bounds it. ``id``: of the row that it waits
+    for; the executor for EXECUTOR, the number of the row for INBOX, for OPERATOR and ENDED the execution that
+    is paused or has ended.
+    """
+
+    kind: WaitKind
+    since: datetime
+    until: datetime | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """A row that nothing will wake."""
+
+    noun: Noun
+    id: str
+    root_id: str
+    state: str
+    since: datetime
+
+
+def find(connection: sa.Connection, noun: Noun, ids: Sequence[str]) -> dict[str, Wait]:
+    """Return by id what the unfinished ones among ``ids`` wait for; finished and unknown ones are left out."""
+    found: dict[str, Wait] = {}
+    for chunk in chunks(ids):
+        found.update(_FINDERS[noun](connection, chunk))
+    return found
+
+
+def find_stuck(connection: sa.Connection, root_ids: Sequence[str]) -> list[Stuck]:
+    """Return the rows of these trees that nothing will wake."""
+    found: list[Stuck] = []
+    for noun, table in _TABLES.items():
+        c = table.c
+        unfinished = sa.select(c.id, c.root_execution_id, c.state, c.created_at).where(
+            c.state.not_in(_FINISHED)
+        )
+        for chunk in chunks(root_ids):
+            rows = connection.execute(unfinished.where(c.root_execution_id.in_(chunk))).mappings().all()
+            waiting = find(connection, noun, [row["id"] for row in rows])
+            found.extend(
+                Stuck(
+                    noun=noun,
+                    id=row["id"],
+                    root_id=row["root_execution_id"],
+                    state=row["state"],
+                    since=row["created_at"],
+                )
+                for row in rows
+                # One that ended between two queries waits for nothing, and is not stuck.
+                if row["id"] in waiting and waiting[row["id"]].kind is WaitKind.NOTHING
+            )
+    return found
+
+
+# -- action executions ---------------------------------------------------------------------------------
+
+
+_ACTIONS = _unfinished(
+    _a.id,
+    _a.root_execution_id,
+    _a.task_execution_id,
+    _a.state,
+    _a.is_sync,
+    _a.created_at,
+    _a.updated_at,
+    of=action_executions,
+)
+_QUEUED = ListStatement(
+    lambda ids: sa.select(_q.action_execution_id, _q.available_at, _q.executor_id, _q.lease_until).where(
+        _q.action_execution_id.in_(ids)
+    )
+)
+
+
+def _find_actions(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Wait]:
+    rows = _ACTIONS.rows(connection, ids)
+    commands = _commands(connection, rows)
+    queued = {
+        row["action_execution_id"]: row for row in _QUEUED.rows(connection, [row["id"] for row in rows])
+    }
+    deadlines = _timers(
+        connection, rows, [row["task_execution_id"] for row in rows if row["task_execution_id"]]
+    )
+
+    def wait_of(row: _Row) -> Wait:
+        since = row["updated_at"] or row["created_at"]
+        entry = queued.get(row["id"])
+        timeout = deadlines.get(row["task_execution_id"], {}).get(TimerKind.TIMEOUT)
+        until = timeout["due_at"] if timeout is not None else None
+        if entry is not None and entry["lease_until"] is not None:
+            return Wait(
+                kind=WaitKind.EXECUTOR,
+                since=entry["available_at"],
+                until=entry["lease_until"],
+                id=entry["executor_id"],
+            )
+        if entry is not None:
+            return Wait(kind=WaitKind.QUEUE, since=entry["available_at"], until=until, id=row["id"])
+        if row["state"] == State.PAUSED:
+            return Wait(kind=WaitKind.OPERATOR, since=since, until=until, id=row["id"])
+        if not row["is_sync"]:
+            return Wait(kind=WaitKind.CALLBACK, since=row["created_at"], until=until, id=row["id"])
+        return Wait(kind=WaitKind.NOTHING, since=since, until=until)
+
+    return _combine(rows, commands, wait_of)
+
+
+# -- task executions -----------------------------------------------------------------------------------
+
+_DELAYS = (TimerKind.WAIT_BEFORE, TimerKind.WAIT_AFTER, TimerKind.RETRY)
+_TASKS = _unfinished(
+    _t.id,
+    _t.root_execution_id,
+    _t.workflow_execution_id,
+    _t.state,
+    _t.runtime,
+    _t.created_at,
+    _t.updated_at,
+    _w.state.label("workflow_state"),
+    _w.updated_at.label("workflow_updated_at"),
+    of=task_executions,
+    joined=task_executions.outerjoin(workflow_executions, _w.id == _t.workflow_execution_id),
+)
+
+
+def _find_tasks(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Wait]:
+    rows = _TASKS.rows(connection, ids)
+    commands = _commands(connection, rows)
+    task_ids = [row["id"] for row in rows]
+    set_timers = _timers(connection, rows, task_ids)
+    children = {
+        **_oldest_below(connection, _WORKFLOWS_BELOW, WaitKind.WORKFLOW, task_ids),
+        **_oldest_below(connection, _ACTIONS_BELOW, WaitKind.ACTION, task_ids),
+    }
+    joins = [row["workflow_execution_id"] for row in rows if row["state"] == State.WAITING]
+    movers = _oldest_tasks(connection, joins)
+
+    def wait_of(row: _Row) -> Wait:
+        own = set_timers.get(row["id"], {})
+        delay = next((own[kind] for kind in _DELAYS if kind in own), None)
+        since = row["updated_at"] or row["created_at"]
+        if delay is not None:
+            kind = WaitKind.RETRY if delay["kind"] == TimerKind.RETRY else WaitKind.TIMER
+            return Wait(kind=kind, since=since, until=delay["due_at"], id=delay["id"])
+        timeout = own.get(TimerKind.TIMEOUT)
+        until = timeout["due_at"] if timeout is not None else None
+        child = children.get(row["id"])
+        if child is not None:
+            return Wait(kind=child.kind, since=child.since, until=until, id=child.id)
+        return _childless(row, movers.get(row["workflow_execution_id"]), timeout)
+
+    return _combine(rows, commands, wait_of)
+
+
+def _childless(row: _Row, mover: Wait | None, timeout: _Row | None) -> Wait:
+    """Return what a task waits for that has neither a delay nor an unfinished child."""
+    since = row["updated_at"] or row["created_at"]
+    until = timeout["due_at"] if timeout is not None else None
+    workflow_state = row["workflow_state"]
+    if workflow_state is not None and is_finished(State(workflow_state)):
+        return Wait(
+            kind=WaitKind.ENDED, since=row["workflow_updated_at"] or since, id=row["workflow_execution_id"]
+        )
+    is_held = row["state"] in (State.IDLE, State.WAITING, State.PAUSED) or "held" in load(row["runtime"])
+    if workflow_state == State.PAUSED and is_held:
+        return Wait(
+            kind=WaitKind.OPERATOR,
+            since=row["workflow_updated_at"] or since,
+            until=until,
+            id=row["workflow_execution_id"],
+        )
+    if row["state"] == State.WAITING and mover is not None:
+        return Wait(kind=WaitKind.JOIN, since=since, until=until, id=mover.id)
+    if timeout is not None:
+        return Wait(kind=WaitKind.TIMER, since=since, until=until, id=timeout["id"])
+    return Wait(kind=WaitKind.NOTHING, since=since)
+
+
+# -- workflow executions -------------------------------------------------------------------------------
+
+
+_WORKFLOWS = _unfinished(
+    _w.id, _w.root_execution_id, _w.state, _w.created_at, _w.updated_at, of=workflow_executions
+)
+
+
+def _find_workflows(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Wait]:
+    rows = _WORKFLOWS.rows(connection, ids)
+    commands = _commands(connection, rows)
+    movers = _oldest_tasks(connection, [row["id"] for row in rows])
+
+    def wait_of(row: _Row) -> Wait:
+        since = row["updated_at"] or row["created_at"]
+        if row["state"] == State.PAUSED:
+            return Wait(kind=WaitKind.OPERATOR, since=since, id=row["id"])
+        return movers.get(row["id"]) or Wait(kind=WaitKind.NOTHING, since=since)
+
+    return _combine(rows, commands, wait_of)
+
+
+# -- shared --------------------------------------------------------------------------------------------
+
+
+def _combine(
+    rows: Sequence[_Row], commands: Mapping[str, Wait], wait_of: Callable[[_Row], Wait]
+) -> dict[str, Wait]:
+    """Return what each row waits for: what lies in the inbox about it comes first, as it will be applied first."""
+    return {row["id"]: commands.get(row["id"]) or wait_of(row) for row in rows}
+
+
+_COMMANDS = ListStatement(
+    lambda ids: sa.select(_i.seq, _i.subject_id, _i.created_at).where(_i.root_execution_id.in_(ids))
+)
+
+
+def _commands(connection: sa.Connection, rows: Sequence[_Row]) -> dict[str, Wait]:
+    """Return by subject the oldest row of the inbox."""
+    root_ids = sorted({row["root_execution_id"] for row in rows})
+    ids = {row["id"] for row in rows}
+    found: dict[str, Wait] = {}
+    for row in sorted(_COMMANDS.rows(connection, root_ids), key=itemgetter("seq")):
+        if row["subject_id"] in ids:
+            wait = Wait(kind=WaitKind.INBOX, since=row["created_at"], id=str(row["seq"]))
+            found.setdefault(row["subject_id"], wait)
+    return found
+
+
+_TIMERS = ListStatement(
+    lambda ids: sa.select(_m.id, _m.subject_id, _m.kind, _m.due_at).where(_m.root_execution_id.in_(ids))
+)
+
+
+def _timers(
+    connection: sa.Connection, rows: Sequence[_Row], task_ids: Sequence[str]
+) -> dict[str, dict[str, _Row]]:
+    """Return by task and kind the timers that are set."""
+    root_ids = sorted({row["root_execution_id"] for row in rows})
+    found: dict[str, dict[str, _Row]] = {task_id: {} for task_id in task_ids}
+    for row in _TIMERS.rows(connection, root_ids):
+        if row["subject_id"] in found:
+            found[row["subject_id"]][row["kind"]] = row
+    return found
+
+
+def _below(table: sa.Table) -> ListStatement:
+    return ListStatement(
+        lambda ids: (
+            sa.select(
+                table.c.task_execution_id,
+                sa.func.min(table.c.id).label("id"),
+                sa.func.min(table.c.created_at).label("since"),
+            )
+            .where(table.c.task_execution_id.in_(ids), table.c.state.not_in(_FINISHED))
+            .group_by(table.c.task_execution_id)
+        )
+    )
+
+
+_WORKFLOWS_BELOW = _below(workflow_executions)
+_ACTIONS_BELOW = _below(action_executions)
+
+
+def _oldest_below(
+    connection: sa.Connection, below: ListStatement, kind: WaitKind, task_ids: Sequence[str]
+) -> dict[str, Wait]:
+    """Return by task the oldest unfinished child; identifiers sort by time."""
+    return {
+        row["task_execution_id"]: Wait(kind=kind, since=row["since"], id=row["id"])
+        for row in below.rows(connection, task_ids)
+    }
+
+
+def _moving(ids: Sequence[sa.BindParameter[Any]]) -> sa.Select[Any]:
+    delayed = sa.exists().where(
+        _m.root_execution_id == _t.root_execution_id, _m.subject_id == _t.id, _t.state == State.WAITING
+    )
+    return (
+        sa.select(
+            _t.workflow_execution_id,
+            sa.func.min(_t.id).label("id"),
+            sa.func.min(_t.created_at).label("since"),
+        )
+        .where(
+            _t.workflow_execution_id.in_(ids),
+            _t.state.not_in(_FINISHED),
+            sa.or_(_t.state != State.WAITING, delayed),
+        )
+        .group_by(_t.workflow_execution_id)
+    )
+
+
+_MOVING = ListStatement(_moving)
+
+
+def _oldest_tasks(connection: sa.Connection, workflow_ids: Sequence[str]) -> dict[str, Wait]:
+    """Return by workflow execution the oldest task that moves it on: any but a join that only waits."""
+    return {
+        row["workflow_execution_id"]: Wait(kind=WaitKind.TASK, since=row["since"], id=row["id"])
+        for row in _MOVING.rows(connection, sorted(set(workflow_ids)))
+    }
+
+
+_FINDERS: Mapping[Noun, Callable[[sa.Connection, Sequence[str]], dict[str, Wait]]] = {
+    Noun.WORKFLOW: _find_workflows,
+    Noun.TASK: _find_tasks,
+    Noun.ACTION: _find_actions,
+}
+_TABLES: Mapping[Noun, sa.Table] = {
+    Noun.WORKFLOW: workflow_executions,
+    Noun.TASK: task_executions,
+    Noun.ACTION: action_executions,
+}

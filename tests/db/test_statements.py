@@ -1,0 +1,126 @@
+"""Statements on the driver itself: the same values, rows and errors as by way of SQLAlchemy."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from mistral_lite.db import tables
+from mistral_lite.db.rows import TIMERS
+from mistral_lite.db.statements import ListStatement, Statement, Writing, pipelined
+from mistral_lite.db.transaction import Database
+from mistral_lite.errors import UnavailableError
+
+NOW = datetime(2026, 11, 22, 12, 30, 15, 123456, tzinfo=UTC)
+ALL = Statement(sa.select(tables.timers).order_by(tables.timers.c.id))
+OF_SUBJECTS = ListStatement(
+    lambda ids: (
+        sa.select(tables.timers.c.id)
+        .where(tables.timers.c.subject_id.in_(ids), tables.timers.c.kind == sa.bindparam("kind"))
+        .order_by(tables.timers.c.id)
+    )
+)
+WRITING = Writing(TIMERS)
+
+
+def timer(number: int, **more: object) -> dict[str, object]:
+    row = {
+        "id": f"t{number:03}",
+        "root_execution_id": "r",
+        "kind": "retry",
+        "subject_id": f"s{number:03}",
+        "due_at": NOW,
+    }
+    return {**row, **more}
+
+
+def everything(database: Database) -> list[dict[str, object]]:
+    with database.read() as connection:
+        return ALL.rows(connection, {})
+
+
+@pytest.mark.parametrize("count", [1, 2, 700])
+def test_rows_come_back_as_they_were_given(database: Database, count: int) -> None:
+    rows = [timer(number) for number in range(count)]
+    with database.write() as connection, pipelined(connection):
+        WRITING.insert.run_many(connection, rows)
+    assert everything(database) == rows
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 500, 501])
+def test_a_list_of_any_length_finds_each_of_its_keys_once(database: Database, count: int) -> None:
+    with database.write() as connection:
+        WRITING.insert.run_many(connection, [timer(number) for number in range(600)])
+    keys = [f"s{number:03}" for number in range(count)]
+    with database.read() as connection:
+        found = OF_SUBJECTS.rows(connection, keys, kind="retry")
+        assert OF_SUBJECTS.rows(connection, keys, kind="timeout") == []
+    assert [row["id"] for row in found] == [f"t{number:03}" for number in range(count)]
+
+
+def test_an_insert_tells_what_the_database_made_up(database: Database) -> None:
+    columns = ("root_execution_id", "kind", "subject_id", "payload", "created_at")
+    inserted = Statement(
+        sa.insert(tables.inbox)
+        .values({name: sa.bindparam(name, type_=tables.inbox.c[name].type) for name in columns})
+        .returning(tables.inbox.c.seq)
+    )
+    row = {"root_execution_id": "r", "kind": "start", "subject_id": "r", "payload": "{}", "created_at": NOW}
+    with database.write() as connection:
+        (first,), (second,) = (inserted.rows(connection, row) for _ in range(2))
+        stored = (
+            connection.execute(sa.select(tables.inbox.c.seq).order_by(tables.inbox.c.seq)).scalars().all()
+        )
+    assert [first["seq"], second["seq"]] == stored
+
+
+def test_rows_change_and_go(database: Database) -> None:
+    later = NOW.replace(year=2027)
+    with database.write() as connection, pipelined(connection):
+        WRITING.insert.run_many(connection, [timer(1), timer(2), timer(3)])
+        WRITING.update(("b_id", "due_at")).run_many(
+            connection, [{"b_id": "t001", "due_at": later}, {"b_id": "t003", "due_at": later}]
+        )
+        WRITING.delete.run(connection, ["t002"])
+        WRITING.delete.run(connection, [])
+    assert everything(database) == [timer(1, due_at=later), timer(3, due_at=later)]
+
+
+@pytest.mark.parametrize("is_pipelined", [False, True])
+def test_an_error_is_sqlalchemys_and_nothing_is_done(database: Database, is_pipelined: bool) -> None:
+    def insert_twice() -> None:
+        with database.write() as connection:
+            WRITING.insert.run(connection, timer(1))
+            if is_pipelined:
+                with pipelined(connection):
+                    WRITING.insert.run(connection, timer(1, subject_id="hidden"))
+            else:
+                WRITING.insert.run(connection, timer(1, subject_id="hidden"))
+
+    with pytest.raises(IntegrityError) as caught:
+        insert_twice()
+    assert "hidden" not in str(caught.value)
+    assert everything(database) == []
+
+
+@pytest.mark.parametrize("backend", ["postgresql", "mariadb"], indirect=True)
+def test_a_lost_connection_is_an_outage_and_the_next_one_serves(database: Database, backend: str) -> None:
+    own_id, end = {
+        "postgresql": ("SELECT pg_backend_pid()", "SELECT pg_terminate_backend({})"),
+        "mariadb": ("SELECT CONNECTION_ID()", "KILL {}"),
+    }[backend]
+
+    def lose() -> None:
+        with database.write() as connection:
+            number = connection.exec_driver_sql(own_id).scalar_one()
+            with database.write() as other:
+                other.exec_driver_sql(end.format(number))
+            WRITING.insert.run(connection, timer(1))
+
+    with pytest.raises(UnavailableError):
+        lose()
+    for _ in range(3):
+        assert everything(database) == []
