@@ -1,7 +1,7 @@
 """The bridge to the plug-in API: what an action is told about where it runs.
 
 Owns the one typed base class of our own actions (``mistral_lib`` carries no types) and the translation of an
-order's ``execution`` facts into its ``ActionContext``. Holds no credentials: there are none in an order.
+order's ``execution`` facts into its ``ActionContext``. Whom an action works for comes from ``executor.credentials``.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class StandardAction(Action):
         return True
 
 
-def build_context(execution: JsonObject) -> ActionContext:
+def build_context(execution: JsonObject, security: SecurityContext | None = None) -> ActionContext:
     """Return the context object for ``Action.run`` from the ``execution`` facts of an order.
 
-    Facts that are absent (an action outside a workflow) are None.
+    Facts that are absent (an action outside a workflow) are None. ``security``: whom the action works for.
     """
     facts = {name: execution.get(name) for name in _EXECUTION_FACTS}
     return ActionContext(
-        security_ctx=SecurityContext(project_id=execution.get("project_id")),
+        security_ctx=security or SecurityContext(project_id=execution.get("project_id")),
         execution_ctx=ExecutionContext(**facts),
     )

@@ -26,9 +26,15 @@ Address = IPv4Address | IPv6Address
 
 DEFAULT_DENIED_CIDRS = ("127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10")
 
-_NAT64 = IPv6Network("64:ff9b::/96")
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
-_IPV4_COMPATIBLE = IPv6Network("::/96")
+# Networks of IPv6 addresses that end in the IPv4 address which is really meant: compatible, translated, NAT64
+# of everybody and of one's own.
+_ENDING_IN_IPV4 = (
+    *(IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96")),
+    *(IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")),
+)
+# The middle of an ISATAP address, of a global and of a local one.
+_ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +112,11 @@ def _equivalent_addresses(address: Address) -> Sequence[Address]:
     """Return ``address`` and every other form under which the machine would reach the same peer."""
     forms: list[Address] = [address]
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            forms.append(address.ipv4_mapped)
-        if address.sixtofour is not None:
-            forms.append(address.sixtofour)
-        if address in _NAT64 or address in _IPV4_COMPATIBLE:
-            forms.append(IPv4Address(int(address) & 0xFFFF_FFFF))
+        last = IPv4Address(int(address) & 0xFFFF_FFFF)
+        is_isatap = int(address) >> 32 & 0xFFFF_FFFF in _ISATAP
+        if is_isatap or any(address in network for network in _ENDING_IN_IPV4):
+            forms.append(last)
+        forms += filter(None, (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())))
     # The kernel connects "any address" to this machine: it is loopback in disguise.
     if any(isinstance(form, IPv4Address) and form in _THIS_NETWORK for form in forms):
         forms += [IPv4Address("127.0.0.1"), IPv6Address("::1")]

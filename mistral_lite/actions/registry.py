@@ -1,4 +1,4 @@
-"""The installed actions by name: the standard ones and the plug-ins of entry point group ``mistral.actions``.
+"""The installed actions by name: the standard ones, those on embedded queues, and those of plug-ins.
 
 Owns names, aliases and descriptors made from Python classes. Knows nothing of ad-hoc actions, which are data
 in the database, and runs nothing.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import inspect
 import json
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
 from typing import Self
 
 from mistral_lib.actions import Action
 
-from mistral_lite import log
 from mistral_lite.actions.egress import HttpSettings
+from mistral_lite.actions.plugins import ActionClass, ProvidedAction, load_classes, load_provided
+from mistral_lite.actions.queues import QUEUE_ACTIONS, QueueAction
 from mistral_lite.actions.std import STANDARD_ACTIONS
 from mistral_lite.actions.std.http import HttpAction
 from mistral_lite.actions.transport import HttpTransport
@@ -25,12 +24,7 @@ from mistral_lite.errors import NotFoundError
 from mistral_lite.jsontext import JsonObject
 from mistral_lite.workflow.descriptors import ActionDescriptor, ActionParameter
 
-LOG = logging.getLogger(__name__)
-
-ENTRY_POINT_GROUP = "mistral.actions"
 _STANDARD_PREFIX = "std."
-
-ActionClass = type[Action]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,38 +32,49 @@ class ActionSettings:
     """Which actions there are and what bounds them.
 
     ``load_plugins``: whether actions of other installed distributions are offered beside the standard ones.
+    ``embedded_queues``: whether ``zaqar.*`` work on the queues in our own database; else they are left to plug-ins.
     """
 
     http: HttpSettings = field(default_factory=HttpSettings)
     load_plugins: bool = True
+    embedded_queues: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
-    action_class: ActionClass
+    build: Callable[..., Action]
     descriptor: ActionDescriptor
 
 
 class ActionRegistry:
     """Finds installed actions by name; unchanging once made, so it may be shared by threads."""
 
-    def __init__(self, classes: Mapping[str, ActionClass], settings: ActionSettings) -> None:
+    def __init__(
+        self,
+        classes: Mapping[str, ActionClass],
+        settings: ActionSettings,
+        provided: Mapping[str, ProvidedAction] | None = None,
+    ) -> None:
+        """``provided``: actions of providers, by names that no class has."""
         transport = HttpTransport(settings.http)
         self._entries = {name: _make_entry(name, cls, transport) for name, cls in classes.items()}
+        self._entries.update({name: _provided_entry(name, item) for name, item in (provided or {}).items()})
         self._aliases = {
             name.removeprefix(_STANDARD_PREFIX): name
-            for name in classes
-            if name.startswith(_STANDARD_PREFIX) and name.removeprefix(_STANDARD_PREFIX) not in classes
+            for name in self._entries
+            if name.startswith(_STANDARD_PREFIX) and name.removeprefix(_STANDARD_PREFIX) not in self._entries
         }
 
     @classmethod
     def load(cls, settings: ActionSettings) -> Self:
         """Return a registry of all installed actions. A plug-in that cannot be loaded is logged and left out."""
-        classes: dict[str, ActionClass] = {}
-        if settings.load_plugins:
-            classes.update(_load_plugins(entry_points(group=ENTRY_POINT_GROUP)))
-        classes.update(STANDARD_ACTIONS)
-        return cls(classes, settings)
+        classes: dict[str, ActionClass] = {**STANDARD_ACTIONS}
+        if settings.embedded_queues:
+            classes.update(QUEUE_ACTIONS)
+        if not settings.load_plugins:
+            return cls(classes, settings)
+        classes.update(load_classes(taken=classes.keys()))
+        return cls(classes, settings, load_provided(taken=classes.keys()))
 
     def find(self, name: str) -> ActionDescriptor | None:
         """Return the descriptor of ``name``, which may lack the prefix ``std.``, or None."""
@@ -86,7 +91,7 @@ class ActionRegistry:
 
     def instantiate(self, name: str, arguments: JsonObject) -> Action:
         """Return a new action object. Raises ``NotFoundError`` and whatever its constructor raises."""
-        return self._get_entry(name).action_class(**arguments)
+        return self._get_entry(name).build(**arguments)
 
     def _find_entry(self, name: str) -> _Entry | None:
         return self._entries.get(self._aliases.get(name, name))
@@ -115,40 +120,30 @@ def describe_class(name: str, action_class: ActionClass) -> ActionDescriptor:
         accepts_any=accepts_any,
         is_sync=_is_sync(action_class),
         declared_signature=text or None,
+        worker=action_class.worker if issubclass(action_class, QueueAction) else None,
     )
 
 
 def _make_entry(name: str, action_class: ActionClass, transport: HttpTransport) -> _Entry:
     if issubclass(action_class, HttpAction):
         action_class = action_class.bound_to(transport)
-    return _Entry(action_class=action_class, descriptor=describe_class(name, action_class))
+    return _Entry(build=action_class, descriptor=describe_class(name, action_class))
 
 
-def _load_plugins(found: tuple[EntryPoint, ...] | list[EntryPoint]) -> dict[str, ActionClass]:
-    """Return the loadable actions; one bad distribution must not take the others with it."""
-    classes: dict[str, ActionClass] = {}
-    for entry_point in found:
-        if entry_point.name in STANDARD_ACTIONS:
-            # Ours whoever else declares it; there is no use in importing the other.
-            continue
-        try:
-            loaded = entry_point.load()
-            if not (isinstance(loaded, type) and issubclass(loaded, Action)):
-                raise TypeError("it is not a subclass of mistral_lib.actions.Action")
-            describe_class(entry_point.name, loaded)
-        except Exception as error:  # noqa: BLE001 - importing foreign code may raise anything
-            log.write(
-                LOG,
-                logging.WARNING,
-                log.Event.INTERNAL_ERROR,
-                "An installed action cannot be loaded and was left out",
-                action_name=entry_point.name,
-                error_type=type(error).__name__,
-                reason=str(error),
-            )
-        else:
-            classes[entry_point.name] = loaded
-    return classes
+def _provided_entry(name: str, provided: ProvidedAction) -> _Entry:
+    text = provided.params_spec or ""
+    return _Entry(
+        # Nothing is known here of the workflow, which Mistral would pass to some providers.
+        build=lambda **arguments: provided.instantiate(arguments, None),
+        descriptor=ActionDescriptor(
+            name=name,
+            class_name=provided.action_class_name or name,
+            description=provided.description,
+            parameters=_parse_declared(text),
+            accepts_any="**" in text,
+            declared_signature=text or None,
+        ),
+    )
 
 
 def _read_signature(constructor: object) -> tuple[tuple[ActionParameter, ...], bool]:

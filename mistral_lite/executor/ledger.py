@@ -42,6 +42,8 @@ class Ledger:
         self._changed = threading.Condition()
         self._held: dict[AttemptRef, _Held] = {}
         self._owed: dict[AttemptRef, _Owed] = {}
+        # Held, and no report has waited for them yet.
+        self._fresh: set[AttemptRef] = set()
         self._reserved = 0
         self._draining = False
         self._closed = False
@@ -75,6 +77,7 @@ class Ledger:
                     self._owe(_returned(request.ref))
                 else:
                     self._held[request.ref] = _Held(request=request)
+                    self._fresh.add(request.ref)
                     admitted.append(request)
             self._changed.notify_all()
             return admitted
@@ -96,6 +99,7 @@ class Ledger:
         """End an attempt and owe its report; False if its lease was lost, then the report is dropped."""
         with self._changed:
             held = self._held.pop(report.ref, None)
+            self._fresh.discard(report.ref)
             accepted = held is not None and not held.lost
             if accepted:
                 self._owe(report)
@@ -180,6 +184,16 @@ class Ledger:
             due_in_s = self.next_report_in_s(now_s)
             if not self._closed and (due_in_s is None or due_in_s > 0):
                 self._changed.wait(timeout_s if due_in_s is None else min(due_in_s, timeout_s))
+
+    def wait_for_company(self, timeout_s: float) -> None:
+        """Let a report that is due wait, at most ``timeout_s``, for attempts that came with the last call.
+
+        Short actions that began together then go back together. Each attempt is waited for only once.
+        """
+        with self._changed:
+            if self._owes_unsent():
+                self._changed.wait_for(lambda: self._closed or not self._fresh, timeout_s)
+                self._fresh.clear()
 
     def wait_for_slot(self, timeout_s: float) -> None:
         """Wait until a slot is free that no report is about to offer, at most ``timeout_s``.

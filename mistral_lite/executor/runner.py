@@ -6,16 +6,24 @@ The texts of failures are part of the language: workflows match on them, and use
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
+from mistral_lib import utils
 from mistral_lib.actions import Action, Result
+from mistral_lib.actions.context import SecurityContext
 
 from mistral_lite.actions.context import build_context
+from mistral_lite.actions.source_loader import CodeSourceError, SourceLoader
 from mistral_lite.errors import MistralLiteError, NotFoundError
+from mistral_lite.executor.credentials import Credentials
 from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
 from mistral_lite.rpc.protocol import ActionReport, ActionRequest, Outcome
 
 _LABEL_LENGTH = 200
+# Where Mistral keeps whom a thread works for; the packs for OpenStack look there.
+_THREAD_SECURITY = "MISTRAL_APP_CTX_THREAD_LOCAL"
 
 
 class ActionSource(Protocol):
@@ -26,10 +34,21 @@ class ActionSource(Protocol):
 
 
 class ActionRunner:
-    """Turns an ``ActionRequest`` into an ``ActionReport``; may be shared by threads."""
+    """Turns an ``ActionRequest`` into an ``ActionReport``; may be shared by threads.
 
-    def __init__(self, source: ActionSource) -> None:
+    ``loader`` runs the code of dynamic actions; without one they fail. ``credentials``: what whom actions work
+    for is opened with.
+    """
+
+    def __init__(
+        self,
+        source: ActionSource,
+        loader: SourceLoader | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
         self._source = source
+        self._credentials = credentials or Credentials()
+        self._loader = loader
 
     def run(self, request: ActionRequest) -> ActionReport:
         """Run the attempt within its ``timeout_s``.
@@ -55,19 +74,43 @@ class ActionRunner:
 
     def _attempt(self, request: ActionRequest) -> ActionReport:
         try:
-            action = self._source.instantiate(request.name, request.input)
-        except NotFoundError as error:
+            action = self._instantiate(request)
+        except (NotFoundError, CodeSourceError) as error:
             return _failed(request, str(error))
         except BaseException as error:  # noqa: BLE001 - a constructor of a plug-in may raise anything
             text = f"Failed to instantiate an action [action_desc={request.name}]: {_error_text(error)}"
             return _failed(request, text)
         try:
-            value = action.run(build_context(request.execution))
-            is_sync = bool(action.is_sync())
+            security = self._credentials.open(request.security, request.execution.get("project_id"))
+            with _known_to_thread(security):
+                value = action.run(build_context(request.execution, security))
+                is_sync = bool(action.is_sync())
         # SystemExit too: an action that asks the process to end has failed, and the process stays.
         except BaseException as error:  # noqa: BLE001
             return _failed(request, _raised_text(request, _label(action, request.name), _message(error)))
         return _report_value(request, value, is_sync)
+
+    def _instantiate(self, request: ActionRequest) -> Action:
+        code = request.code
+        if code is None:
+            return self._source.instantiate(request.name, request.input)
+        if self._loader is None:
+            raise CodeSourceError(
+                f"Dynamic actions are switched off on this executor: '{request.name}' was not run "
+                "([dynamic_actions] enabled)."
+            )
+        found = self._loader.find_class(code.source_name, code.hash, code.content, code.class_name)
+        return found(**request.input)
+
+
+@contextmanager
+def _known_to_thread(security: SecurityContext) -> Iterator[None]:
+    """Let code of this thread find whom it works for without being told; the next action finds nothing of it."""
+    utils.set_thread_local(_THREAD_SECURITY, security)
+    try:
+        yield
+    finally:
+        utils.set_thread_local(_THREAD_SECURITY, None)
 
 
 def _report_value(request: ActionRequest, value: object, is_sync: bool) -> ActionReport:

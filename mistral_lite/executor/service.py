@@ -22,8 +22,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mistral_lite import faults, log
+from mistral_lite.actions.source_loader import SourceLoader
 from mistral_lite.clock import Clock, SystemClock
 from mistral_lite.errors import UnavailableError
+from mistral_lite.executor.calls import Calls
+from mistral_lite.executor.credentials import Credentials
 from mistral_lite.executor.ledger import Ledger
 from mistral_lite.executor.pool import WorkerPool
 from mistral_lite.executor.runner import ActionRunner, ActionSource
@@ -34,7 +37,6 @@ from mistral_lite.rpc.protocol import (
     AttemptRef,
     EngineGateway,
     ExchangeReply,
-    ExchangeRequest,
     Outcome,
 )
 
@@ -42,6 +44,8 @@ LOG = logging.getLogger(__name__)
 
 # A parked call that comes back empty sooner than this was not parked; then the next one waits a little.
 _PROMPT_S = 0.05
+# How long a result may wait for those of short actions that began together with its own: much less than a call.
+_COMPANY_S = 0.002
 # The claimer and the reporter look at their own state at least this often.
 _LOOK_S = 1.0
 
@@ -53,6 +57,7 @@ class ExecutorSettings:
     ``threads``: actions run at a time. ``targets``: names that tasks may address it by. ``heartbeat_s``: longest
     time between two renewals of leases, to be well below a lease. ``poll_wait_s``: how long an engine may hold a
     call open. ``backoff_min_s``, ``backoff_max_s``: first and longest delay before a call is repeated.
+    ``runs_uploaded_code``: whether it runs dynamic actions.
     """
 
     threads: int = 64
@@ -61,6 +66,7 @@ class ExecutorSettings:
     poll_wait_s: float = 2.0
     backoff_min_s: float = 0.1
     backoff_max_s: float = 5.0
+    runs_uploaded_code: bool = False
 
 
 class Executor:
@@ -72,16 +78,21 @@ class Executor:
         source: ActionSource,
         settings: ExecutorSettings,
         clock: Clock | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
+        """``credentials``: what whom actions work for is opened with."""
         self._clock = clock or SystemClock()
         self.executor_id = f"{socket.gethostname()}/{new_id(self._clock.now())}"
         self._gateway = gateway
         self._settings = settings
-        self._runner = ActionRunner(source)
+        loader = SourceLoader() if settings.runs_uploaded_code else None
+        self._runner = ActionRunner(source, loader, credentials)
         self._ledger = Ledger(settings.threads, settings.backoff_min_s, settings.backoff_max_s)
         self._pool: WorkerPool[ActionRequest] = WorkerPool(settings.threads, self._run_attempt, "action")
         self._stopped = threading.Event()
-        self._unanswered = _Unanswered()
+        self._calls = Calls(
+            self.executor_id, self._ledger, settings.targets, settings.heartbeat_s, self._clock
+        )
         self._outage = _Outage(self.executor_id)
         self._threads = [
             threading.Thread(target=self._claim_forever, name="executor-claimer", daemon=True),
@@ -178,6 +189,7 @@ class Executor:
     def _report_forever(self) -> None:
         limit: int | None = None
         while not self._stopped.is_set():
+            self._ledger.wait_for_company(_COMPANY_S)
             reports = self._ledger.take_reports(time.monotonic(), limit)
             if reports:
                 limit = self._report(reports)
@@ -223,35 +235,22 @@ class Executor:
 
     def _exchange(self, reports: Sequence[ActionReport], reserved: int, wait_s: float) -> ExchangeReply:
         """Make one call, take in what it brought and give the reserved slots back. Logs and passes errors on."""
-        request = ExchangeRequest(
-            executor_id=self.executor_id,
-            call_id=new_id(self._clock.now()),
-            disowned=self._unanswered.peek(),
-            targets=self._settings.targets,
-            reports=tuple(reports),
-            # A call with reports is the short way from result to next action; the claimer renews the leases.
-            running=() if reports else self._ledger.running(),
-            capacity=reserved,
-            wait_s=min(wait_s, self._settings.heartbeat_s),
-        )
-        actions: tuple[ActionRequest, ...] = ()
+        request = self._calls.compose(reports, reserved, wait_s)
         try:
             reply = self._gateway.exchange(request)
-            actions = reply.actions
         except UnavailableError as error:
-            self._unanswered.add(request.call_id)
+            self._calls.fail(request)
             self._outage.begin(error)
             raise
         except Exception as error:
-            self._unanswered.add(request.call_id)
+            self._calls.fail(request)
             self._log_bug("A call to the engine failed", error)
             raise
-        finally:
-            for action in self._ledger.admit(reserved, actions):
-                self._pool.submit(action)
-        self._unanswered.remove(request.disowned)
+        admitted, lost = self._calls.take(request, reply)
+        for action in admitted:
+            self._pool.submit(action)
         self._outage.end()
-        for ref in self._ledger.lose(reply.lost):
+        for ref in lost:
             self._log_attempt("The engine has given an attempt up that runs here", ref)
         return reply
 
@@ -276,31 +275,6 @@ class Executor:
             executor_id=self.executor_id,
             error_type=type(error).__name__,
         )
-
-
-class _Unanswered:
-    """Calls whose answers never came, until an engine has heard of them.
-
-    What it leased to such a call is not held here; told so, it can give the attempts out again at once
-    instead of failing those that may start only once when their leases run out.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._call_ids: dict[str, None] = {}
-
-    def add(self, call_id: str) -> None:
-        with self._lock:
-            self._call_ids[call_id] = None
-
-    def peek(self) -> tuple[str, ...]:
-        with self._lock:
-            return tuple(self._call_ids)
-
-    def remove(self, call_ids: Sequence[str]) -> None:
-        with self._lock:
-            for call_id in call_ids:
-                self._call_ids.pop(call_id, None)
 
 
 class _Outage:

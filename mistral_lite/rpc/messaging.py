@@ -86,8 +86,14 @@ class EngineServer:
         )
 
     def start(self) -> None:
-        """Begin to take calls."""
-        self._server.start()
+        """Begin to take calls. Raises ``UnavailableError`` if the broker refuses the queues."""
+        try:
+            self._server.start()
+        except _AWAY as error:
+            raise UnavailableError(
+                f"The broker refuses the queues of this engine: {error}. If exchange or queues are there already "
+                "with other properties (durable, quorum), delete them or choose another [DEFAULT] control_exchange."
+            ) from error
 
     def stop(self) -> None:
         """Take no more calls and let those under way end."""

@@ -33,6 +33,16 @@ class AttemptRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActionCode:
+    """Where the class of a dynamic action is: the text of a Python module, its hash, and names for both."""
+
+    source_name: str
+    class_name: str
+    hash: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRequest:
     """An order to run one attempt of an action.
 
@@ -40,6 +50,8 @@ class ActionRequest:
     about where it runs: workflow_name, workflow_execution_id, task_execution_id, action_execution_id,
     callback_url, project_id (None where there is no workflow). ``lease_s``: seconds after which the engine
     gives the attempt up unless its executor reports it as running. ``safe_rerun``: may be run twice.
+    ``code``: what to run for a dynamic action; None for an installed one. ``security``: whom the action works
+    for, its secrets sealed (``security.SecurityContext``); None where nothing is known of that.
     """
 
     action_execution_id: str
@@ -50,6 +62,8 @@ class ActionRequest:
     safe_rerun: bool = False
     lease_s: float = 30.0
     execution: JsonObject = field(default_factory=dict)
+    code: ActionCode | None = None
+    security: JsonObject | None = None
 
     @property
     def ref(self) -> AttemptRef:
@@ -63,7 +77,8 @@ class ActionRequest:
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
         """Rebuild an order from ``to_json``."""
-        return cls(**data)
+        code = data.get("code")
+        return cls(**{**data, "code": None if code is None else ActionCode(**code)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

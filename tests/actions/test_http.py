@@ -253,6 +253,13 @@ def test_a_failure_does_not_show_the_query():
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["secret\n", " secret", "se\r\ncret: x", ["secret"]])
+def test_a_failure_does_not_show_a_header(site, value):
+    with pytest.raises(ActionError, match="a header has a name or a value that cannot be sent") as caught:
+        run(site.url("/echo"), headers={"Authorization": value})
+    assert "cret" not in str(caught.value)
+
+
 def test_body_and_json_exclude_each_other():
     with pytest.raises(ActionError, match="Only one of the parameters 'json' and 'body' can be passed"):
         HttpAction("http://x", body="a", json={"a": 1})

@@ -21,6 +21,9 @@ PROGRAM = "from mistral_lite.faults import reach\nfor n in range(3): print(n, fl
         ("here", -signal.SIGKILL, "0\n"),
         ("here:1", -signal.SIGKILL, "0\n"),
         ("here:3", -signal.SIGKILL, "0\n1\n2\n"),
+        ("here:3:kill", -signal.SIGKILL, "0\n1\n2\n"),
+        ("here:2:fail", 1, "0\n1\n"),
+        ("here:2:explode", 1, ""),
     ],
 )
 def test_crash_points(armed, code, output):

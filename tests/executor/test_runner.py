@@ -6,6 +6,7 @@ import datetime
 import threading
 
 import pytest
+from mistral_lib import utils
 from mistral_lib.actions import Action, Result
 
 from mistral_lite.actions.registry import ActionRegistry, ActionSettings
@@ -45,6 +46,11 @@ class Refusing(Action):
 class Exiting(Action):
     def __init__(self):
         raise SystemExit
+
+
+class ClientObject:
+    def to_dict(self):
+        return {"id": "i", "at": datetime.date(2026, 1, 2)}
 
 
 class BadTextError(Exception):
@@ -89,6 +95,8 @@ LOOP.append(LOOP)
         (Scripted({"a": (1, {2})}), Outcome.SUCCESS, {"a": [1, [2]]}),
         (Scripted({1: b"x"}), Outcome.SUCCESS, {"1": "x"}),
         (Scripted(datetime.date(2026, 1, 2)), Outcome.SUCCESS, "2026-01-02"),
+        (Scripted([ClientObject()]), Outcome.SUCCESS, [{"id": "i", "at": "2026-01-02"}]),
+        (Scripted({"a": ClientObject}), Outcome.SUCCESS, {"a": str(ClientObject)}),
         (Scripted(Result(data=[1])), Outcome.SUCCESS, [1]),
         (Scripted(Result(error={"code": 7})), Outcome.ERROR, {"code": 7}),
         (Scripted(Result(error="")), Outcome.ERROR, ""),
@@ -152,6 +160,46 @@ def test_an_action_that_ends_in_time(timeout_s):
 def test_the_action_sees_its_execution():
     action = Scripted(lambda context: [context.execution.workflow_name, context.security.project_id])
     assert run(action, workflow_name="wf", project_id="p")[1] == ["wf", "p"]
+
+
+# The name and the place are those of Mistral: its packs for OpenStack look nowhere else.
+IN_THREAD = "MISTRAL_APP_CTX_THREAD_LOCAL"
+
+
+@pytest.mark.parametrize("timeout_s", [None, 20])
+def test_the_thread_knows_whom_it_works_for_while_the_action_runs(timeout_s):
+    def whom(context):
+        assert utils.get_thread_local(IN_THREAD) is context.security
+        return context.security.project_id
+
+    assert run(Scripted(whom), timeout_s, project_id="p") == (Outcome.SUCCESS, "p")
+    assert run(Scripted(whom), timeout_s, project_id="q") == (Outcome.SUCCESS, "q")
+    assert not utils.has_thread_local(IN_THREAD)
+
+
+def test_the_thread_forgets_whom_it_worked_for_when_the_action_fails():
+    for error in (RuntimeError("gone"), SystemExit()):
+        assert run(Scripted(raising(error)), project_id="p")[0] is Outcome.ERROR
+        assert not utils.has_thread_local(IN_THREAD)
+
+
+def test_threads_know_only_whom_they_work_for_themselves():
+    both = threading.Barrier(2)
+    seen = []
+
+    def whom(context):
+        both.wait(30)
+        return utils.get_thread_local(IN_THREAD).project_id
+
+    def one(project_id):
+        seen.append((project_id, run(Scripted(whom), project_id=project_id)[1]))
+
+    threads = [threading.Thread(target=one, args=(project_id,)) for project_id in "pq"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(seen) == [("p", "p"), ("q", "q")]
 
 
 # With the real registry: the texts that workflows of the reference see.

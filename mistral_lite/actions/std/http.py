@@ -165,12 +165,18 @@ def _credentials(auth: JsonValue) -> JsonValue:
 
 
 def _cause(error: Exception) -> str:
-    """Return why a request failed, without the query of its URL, which may hold secrets."""
+    """Return why a request failed, without its URL and headers, which may hold secrets."""
     inner = error.args[0] if error.args else error
     if isinstance(inner, urllib3.exceptions.MaxRetryError) and inner.reason is not None:
         return str(inner.reason)
     if isinstance(error, requests.exceptions.InvalidURL):
         return "the parameter 'url' is not a valid URL"
+    if isinstance(error, requests.exceptions.InvalidHeader):
+        return (
+            "a header has a name or a value that cannot be sent; look for line breaks and blanks at its ends"
+        )
+    if isinstance(error, requests.exceptions.InvalidSchema):
+        return "a redirect leads to a URL that is neither http nor https"
     return str(error)
 
 
