@@ -17,13 +17,14 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from mistral_lite import cron, log, starts
-from mistral_lite.db import cron_triggers, definitions
+from mistral_lite import cron, faults, log, starts
+from mistral_lite.db import cron_triggers, definitions, maintenance
 from mistral_lite.db.cron_triggers import Slot
 from mistral_lite.db.listing import Row, Viewer
 from mistral_lite.db.transaction import Database, DatabaseClock
 from mistral_lite.errors import MistralLiteError, NotFoundError
-from mistral_lite.jsontext import load
+from mistral_lite.jsontext import JsonObject, load
+from mistral_lite.security import SecurityContext
 from mistral_lite.starts import StartRequest, StartRules
 
 LOG = logging.getLogger(__name__)
@@ -80,8 +81,10 @@ class CronTriggers:
         self._clock = DatabaseClock(database)
 
     def work(self) -> None:
-        """Fire what is due by the time of the database."""
+        """Fire what is due by the time of the database, unless the service is in maintenance."""
         with self._database.read() as connection:
+            if maintenance.find_status(connection).is_maintenance:
+                return
             self._clock.synchronize(connection)
         self.fire(self._clock.now())
 
@@ -126,7 +129,13 @@ class CronTriggers:
         return self._settle(work)
 
     def _settle(self, work: Callable[[sa.Connection], _Outcome | None]) -> bool:
-        outcome = self._database.run(work)
+        def watched(connection: sa.Connection) -> _Outcome | None:
+            found = work(connection)
+            faults.reach("cron.before_commit")
+            return found
+
+        outcome = self._database.run(watched)
+        faults.reach("cron.after_commit")
         if outcome is None:
             return False
         if outcome.execution_id is not None:
@@ -156,7 +165,7 @@ class CronTriggers:
             log.write(LOG, logging.ERROR, log.Event.INTERNAL_ERROR, "A cron trigger failed", exc_info=True)
             outcome = _failure(slot, _BUG, now)
         else:
-            starts.store(connection, row)
+            starts.store(connection, row, _security(trigger))
             outcome = _Outcome(slot=slot, execution_id=row["id"])
         if outcome.execution_id is not None:
             cron_triggers.record_start(connection, slot, outcome.execution_id)
@@ -174,7 +183,7 @@ def _failure(slot: Slot, reason: str, now: datetime) -> _Outcome:
 
 
 def _request(connection: sa.Connection, trigger: Row) -> StartRequest:
-    project_id = trigger["project_id"]
+    project_id, security = trigger["project_id"], _security(trigger)
     definition = definitions.find_workflow(connection, trigger["workflow_id"], "", project_id)
     if definition is None:
         raise NotFoundError(
@@ -188,7 +197,13 @@ def _request(connection: sa.Connection, trigger: Row) -> StartRequest:
         params=load(trigger["workflow_params"]),
         namespace=definition.namespace,
         description=_description(trigger["id"]),
+        security=None if security is None else SecurityContext.from_stored(security),
     )
+
+
+def _security(trigger: Row) -> JsonObject | None:
+    stored = trigger["security"]
+    return load(stored) if stored else None
 
 
 def _description(trigger_id: str) -> str:

@@ -15,7 +15,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from mistral_lite import log, starts
-from mistral_lite.db import definitions, event_triggers
+from mistral_lite.db import definitions, event_triggers, maintenance
 from mistral_lite.db.event_triggers import EventTrigger
 from mistral_lite.db.listing import Viewer
 from mistral_lite.db.transaction import Database
@@ -24,6 +24,7 @@ from mistral_lite.errors import AlreadyExistsError, MistralLiteError, NotFoundEr
 from mistral_lite.ids import derived_id, new_id
 from mistral_lite.jsontext import JsonObject
 from mistral_lite.rpc.bus_events import BusEvent
+from mistral_lite.security import SecurityContext
 from mistral_lite.starts import StartRequest, StartRules
 
 LOG = logging.getLogger(__name__)
@@ -64,13 +65,15 @@ class EventTriggers:
     def take(self, event: BusEvent) -> None:
         """Start the workflows of all triggers for an event; one that cannot be started is logged and left out.
 
-        Raises ``UnavailableError``; then the same event is to be taken again.
+        Raises ``UnavailableError``, also in maintenance; then the same event is to be taken again.
         """
         with self._database.read() as connection:
             found = event_triggers.list_matching(connection, event.exchange, event.topic, event.event_type)
         triggers = [trigger for trigger in found if concerns(trigger, event)]
         if not triggers:
             return
+        if self._is_in_maintenance():
+            raise UnavailableError("The service is in maintenance.")
         try:
             properties = properties_of(event, self._definitions, self._rules.evaluator)
         except MistralLiteError as error:
@@ -80,13 +83,17 @@ class EventTriggers:
         for trigger in triggers:
             self._start(trigger, event, properties)
 
+    def _is_in_maintenance(self) -> bool:
+        with self._database.read() as connection:
+            return maintenance.find_status(connection).is_maintenance
+
     def _start(self, trigger: EventTrigger, event: BusEvent, properties: JsonObject) -> None:
         now = datetime.now(UTC)
 
         def work(connection: sa.Connection) -> str:
             request = _request(connection, trigger, properties, _execution_id(trigger, event, now))
             row = starts.prepare(connection, request, self._rules, now)
-            starts.store(connection, row)
+            starts.store(connection, row, trigger.security)
             return str(row["id"])
 
         try:
@@ -167,6 +174,7 @@ def _request(
         namespace=definition.namespace,
         description=_description(trigger),
         execution_id=execution_id,
+        security=None if trigger.security is None else SecurityContext.from_stored(trigger.security),
     )
 
 

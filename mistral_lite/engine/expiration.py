@@ -9,7 +9,9 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mistral_lite import log
+import sqlalchemy as sa
+
+from mistral_lite import faults, log
 from mistral_lite.db import expiration
 from mistral_lite.db.transaction import Database, DatabaseClock
 from mistral_lite.workflow.states import FINISHED, State
@@ -87,6 +89,9 @@ class Expiration:
         return [root_ids[start : start + size] for start in range(0, len(root_ids), size)]
 
     def _delete(self, root_ids: list[str]) -> int:
-        return self._database.run(
-            lambda connection: expiration.delete_trees(connection, root_ids, states=self._states)
-        )
+        def work(connection: sa.Connection) -> int:
+            count = expiration.delete_trees(connection, root_ids, states=self._states)
+            faults.reach("expiration.before_commit")
+            return count
+
+        return self._database.run(work)

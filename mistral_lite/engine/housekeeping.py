@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from mistral_lite import faults
 from mistral_lite.db import cron_triggers, inbox
 from mistral_lite.db.tables import action_executions
 from mistral_lite.db.transaction import Database
@@ -29,6 +30,8 @@ def keep_house(database: Database, now: datetime) -> None:
             )
         )
         cron_triggers.prune_slots(connection, before=now - _CRON_SLOTS_KEPT)
-        inbox.delete_orphans(connection, inbox.list_roots(connection, most=500))
+        root_ids, _ = inbox.list_roots(connection, most=500)
+        inbox.delete_orphans(connection, root_ids)
+        faults.reach("housekeeping.before_commit")
 
     database.run(work)

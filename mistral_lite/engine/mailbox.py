@@ -9,22 +9,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from time import monotonic
 
 from mistral_lite.errors import UnavailableError
 from mistral_lite.rpc.protocol import ExchangeReply, ExchangeRequest
 
 
 class Ticket:
-    """One call of an executor, until it is answered."""
+    """One call of an executor, until it is answered; to be parked until ``deadline`` (monotonic seconds)."""
 
-    def __init__(self, request: ExchangeRequest) -> None:
+    def __init__(self, request: ExchangeRequest, deadline: float) -> None:
         self.request = request
         # One that tells something is answered as soon as that is committed; others may be parked.
         self.has_news = bool(request.reports or request.disowned)
         # Whether its leases were renewed: a parked call is looked at many times.
         self.is_renewed = not request.running
-        self.deadline = monotonic() + request.wait_s
+        self.deadline = deadline
         self._answered = threading.Event()
         self._reply: ExchangeReply | None = None
 
@@ -32,6 +31,11 @@ class Ticket:
         """Let the caller go on; None means that nothing was done and the call must be repeated."""
         self._reply = reply
         self._answered.set()
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether ``wait`` would return, or raise, at once."""
+        return self._answered.is_set()
 
     def wait(self, timeout_s: float) -> ExchangeReply:
         """Return the answer. Raises ``UnavailableError`` if there is none within ``timeout_s``."""

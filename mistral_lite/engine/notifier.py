@@ -20,7 +20,7 @@ from datetime import timedelta
 from itertools import groupby
 from time import monotonic
 
-from mistral_lite import log
+from mistral_lite import faults, log
 from mistral_lite.db import notifications
 from mistral_lite.db.notifications import OutboxRow
 from mistral_lite.db.transaction import Database
@@ -151,6 +151,7 @@ class Notifier:
                     break
                 else:
                     delivery.deliver(row)
+            faults.reach("notifier.before_settle")
             self._settle(delivery)
         except UnavailableError:
             # Not lost: the leases run out, and publishers hear twice of what they were told.

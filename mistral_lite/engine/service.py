@@ -24,11 +24,13 @@ import sqlalchemy as sa
 from mistral_lite import faults, log
 from mistral_lite.db import action_queue, inbox, timers
 from mistral_lite.db.transaction import Database, DatabaseClock
+from mistral_lite.engine.agenda import Agenda, Outcome, TurnSettings
 from mistral_lite.engine.cache import SnapshotCache
 from mistral_lite.engine.housekeeping import keep_house
+from mistral_lite.engine.isolation import Isolation
 from mistral_lite.engine.mailbox import Mailbox, Ticket
-from mistral_lite.engine.turn import Agenda, Outcome, Turn, TurnSettings
-from mistral_lite.errors import UnavailableError
+from mistral_lite.engine.turn import Turn
+from mistral_lite.errors import InternalError, UnavailableError
 from mistral_lite.rpc.protocol import ExchangeReply, ExchangeRequest
 from mistral_lite.workflow.library import Library
 
@@ -70,20 +72,29 @@ class Engine:
         settings: EngineSettings,
         offer: Callable[[], None] | None = None,
         wake_notifier: Callable[[], None] | None = None,
+        tell_applied: Callable[[Sequence[str]], None] | None = None,
+        wake_queues: Callable[[], None] | None = None,
+        monotonic: Callable[[], float] = monotonic,
     ) -> None:
         """``offer`` tells other engines that actions are queued which no executor parked here takes.
 
-        ``wake_notifier`` is called after a commit that wrote notifications; it must not block.
+        ``wake_notifier`` is called after a commit that wrote notifications, ``wake_queues`` after one that queued
+        actions on embedded queues, ``tell_applied`` after each with what it applied (``Outcome.applied``); they must not block. ``monotonic`` is all that the loop knows of time,
+        besides the time of the database.
         """
+        self._monotonic = monotonic
         self._offer = offer
         self._wake_notifier = wake_notifier
+        self._tell_applied = tell_applied
+        self._wake_queues = wake_queues
         self._database = database
         self._library = library
         self._settings = settings
-        self._clock = DatabaseClock(database)
+        self._clock = DatabaseClock(database, monotonic)
         self._cache = SnapshotCache(settings.most_cached_rows)
         self._mailbox = Mailbox()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._heard: set[str] = set()
         self._parked: list[Ticket] = []
         # (monotonic time, timer id, root id), earliest first; and the ids in it.
         self._timers: list[tuple[float, str, str]] = []
@@ -91,8 +102,14 @@ class Engine:
         self._skipped_root_ids: set[str] = set()
         self._may_have_waiting = True
         self._next_sweep = 0.0
+        # The last sweep did not see everything that is due; the last turn met trees that another engine holds.
+        self._has_backlog = False
+        self._is_blocked = False
         self._next_housekeeping = 0.0
         self._is_out = False
+        # The trees of the last turn, if it failed.
+        self._suspects: frozenset[str] = frozenset()
+        self._isolation = Isolation(database, self._take_alone, monotonic, self._clock.now)
 
     # -- calls from other threads ------------------------------------------------------------------
 
@@ -107,9 +124,20 @@ class Engine:
 
     def exchange(self, request: ExchangeRequest) -> ExchangeReply:
         """Take an executor's reports, renew its leases and give it work. Raises ``UnavailableError``."""
-        ticket = Ticket(request)
+        return self.accept(request).wait(request.wait_s + _PATIENCE_S)
+
+    def accept(self, request: ExchangeRequest) -> Ticket:
+        """Put a call where the loop finds it; the ticket will have the answer. Raises ``UnavailableError``."""
+        if request.capacity or request.running:
+            self._heard.add(request.executor_id)
+        ticket = Ticket(request, self._monotonic() + request.wait_s)
         self._mailbox.put(ticket)
-        return ticket.wait(request.wait_s + _PATIENCE_S)
+        return ticket
+
+    def take_heard(self) -> set[str]:
+        """Return the ids of the executors that have called since the last time this was asked."""
+        heard, self._heard = self._heard, set()
+        return heard
 
     def ring(self, root_execution_ids: Sequence[str]) -> None:
         """Look at the inboxes of these trees soon."""
@@ -123,31 +151,39 @@ class Engine:
 
     def _run(self) -> None:
         while not self._mailbox.is_closed:
-            batch = self._mailbox.take(self._wait_s())
-            self._may_have_waiting = self._may_have_waiting or batch.has_offer
-            agenda = self._agenda(batch.root_ids, batch.tickets)
-            try:
-                self._take_turn(agenda)
-            except UnavailableError as error:
-                self._wait_out(agenda, error)
-                continue
-            except Exception:  # noqa: BLE001 - a bug outside of decisions; the engine must go on for everybody else
-                log.write(LOG, logging.ERROR, log.Event.INTERNAL_ERROR, "A turn failed", exc_info=True)
-                self._give_back(agenda)
-                self._pause()
-            self._keep_house()
+            self.go_on(self.wait_s())
         for ticket in (*self._parked, *self._mailbox.take(0).tickets):
             ticket.answer(None if ticket.has_news else ExchangeReply())
 
-    def _wait_s(self) -> float:
-        now = monotonic()
+    def go_on(self, timeout_s: float) -> None:
+        """Do one round of the loop: wait up to ``timeout_s`` for something to arrive, then take a turn."""
+        batch = self._mailbox.take(timeout_s)
+        self._may_have_waiting = self._may_have_waiting or batch.has_offer
+        agenda = self._agenda(batch.root_ids, batch.tickets)
+        try:
+            self._take_turn(agenda)
+        except UnavailableError as error:
+            self._wait_out(agenda, error)
+            return
+        except Exception as error:  # noqa: BLE001 - a bug outside of decisions; the engine must go on for everybody else
+            self._take_apart(agenda, error)
+        self._retry_parked()
+        self._keep_house()
+
+    def wait_s(self) -> float:
+        """Return the seconds until the loop has something to do of its own."""
+        now = self._monotonic()
         until = self._next_sweep
         if self._timers:
             until = min(until, self._timers[0][0])
         if self._parked:
             until = min(until, *(ticket.deadline for ticket in self._parked))
+        if self._has_backlog and not self._is_blocked:
+            until = now
         if self._skipped_root_ids:
             until = min(until, now + _RETRY_S)
+        if self._isolation.next_at is not None:
+            until = min(until, self._isolation.next_at)
         return max(0.0, until - now)
 
     def _agenda(self, root_ids: set[str], tickets: list[Ticket]) -> Agenda:
@@ -161,10 +197,11 @@ class Engine:
             root_ids=set(waiting[:_MOST_TREES]),
             tickets=[*tickets, *self._parked],
             may_have_waiting=self._may_have_waiting,
+            excluded=self._isolation.excluded,
         )
         self._skipped_root_ids = set(waiting[_MOST_TREES:])
         self._parked = []
-        now = monotonic()
+        now = self._monotonic()
         while self._timers and self._timers[0][0] <= now:
             _, timer_id, root_id = heappop(self._timers)
             self._known_timers.discard(timer_id)
@@ -172,11 +209,18 @@ class Engine:
         return agenda
 
     def _take_turn(self, agenda: Agenda) -> None:
-        is_sweep = monotonic() >= self._next_sweep
+        is_sweep = self._monotonic() >= self._next_sweep or (self._has_backlog and not self._skipped_root_ids)
         if not is_sweep and not _has_work(agenda):
             self._park(agenda.tickets, Outcome())
             return
+        outcome = self._commit(agenda, is_sweep=is_sweep)
+        if is_sweep:
+            self._next_sweep = self._monotonic() + self._settings.sweep_s
+        self._after(agenda, outcome)
+
+    def _commit(self, agenda: Agenda, *, is_sweep: bool) -> Outcome:
         turn = None
+        self._suspects = frozenset()
         try:
             with self._database.write() as connection:
                 if is_sweep:
@@ -190,24 +234,59 @@ class Engine:
                 )
                 outcome = turn.run(agenda)
         except BaseException:
-            for root_id in turn.touched_root_ids if turn is not None else ():
-                self._cache.drop(root_id)
+            if turn is not None:
+                self._suspects = turn.concerned
+                for root_id in turn.touched_root_ids:
+                    self._cache.drop(root_id)
             raise
         faults.reach("engine.after_commit")
         turn.keep_snapshots()
-        if is_sweep:
-            self._next_sweep = monotonic() + self._settings.sweep_s
-        self._after(agenda, outcome)
+        return outcome
+
+    def _take_alone(self, agenda: Agenda) -> None:
+        """Take a turn with one tree, for ``Isolation``; calls of executors are answered by another turn."""
+        outcome = self._commit(agenda, is_sweep=False)
+        self._remember(outcome)
+        self._may_have_waiting = True
+        self._wake_others(outcome)
+
+    def _take_apart(self, agenda: Agenda, error: Exception) -> None:
+        """After a turn that failed by itself: find the trees that made it fail, and keep them from the others."""
+        suspects, known = self._suspects, self._isolation.excluded
+        log.write(
+            LOG,
+            logging.ERROR,
+            log.Event.INTERNAL_ERROR,
+            "A turn failed; its executions are taken one at a time",
+            exc_info=True,
+            execution_count=len(suspects),
+        )
+        damaged = error.details.get("root_execution_id") if isinstance(error, InternalError) else None
+        try:
+            if damaged is not None:
+                self._isolation.park(str(damaged), error)
+            else:
+                self._isolation.examine(agenda, suspects)
+        except UnavailableError as outage:
+            self._wait_out(agenda, outage)
+            return
+        self._give_back(agenda)
+        if self._isolation.excluded <= known:
+            # Not the fault of one tree: nothing is gained by trying again at once.
+            self._pause()
+
+    def _retry_parked(self) -> None:
+        # They stay parked if the database is away, which the next turn notices.
+        with suppress(UnavailableError):
+            self._isolation.retry()
 
     def _after(self, agenda: Agenda, outcome: Outcome) -> None:
         """Tell and remember what a committed turn did."""
         self._is_out = False
         self._may_have_waiting = outcome.may_have_waiting
+        self._is_blocked = bool(outcome.skipped_root_ids)
         self._skipped_root_ids |= outcome.skipped_root_ids
-        for timer in outcome.new_timers:
-            delay_s = (timer.due_at - self._clock.now()).total_seconds()
-            if delay_s <= 2 * self._settings.sweep_s:
-                self._remember_timer(timer.id, timer.root_id, delay_s)
+        self._remember(outcome)
         for timer_id, root_id in outcome.skipped_timers:
             self._remember_timer(timer_id, root_id, _RETRY_S)
         for ticket, reply in outcome.replies.items():
@@ -215,19 +294,27 @@ class Engine:
         self._park([ticket for ticket in agenda.tickets if ticket not in outcome.replies], outcome)
         if outcome.is_work_left and self._offer is not None and not self._parked:
             self._offer()
+        self._wake_others(outcome)
+        if outcome.applied and self._tell_applied is not None:
+            self._tell_applied(outcome.applied)
+        faults.reach("engine.after_reply")
+
+    def _wake_others(self, outcome: Outcome) -> None:
         if outcome.has_notifications and self._wake_notifier is not None:
             self._wake_notifier()
+        if outcome.has_queue_orders and self._wake_queues is not None:
+            self._wake_queues()
 
     def _keep_house(self) -> None:
-        if monotonic() < self._next_housekeeping:
+        if self._monotonic() < self._next_housekeeping:
             return
-        self._next_housekeeping = monotonic() + self._settings.housekeeping_s
+        self._next_housekeeping = self._monotonic() + self._settings.housekeeping_s
         # Left for the next time if the database goes away just now.
         with suppress(UnavailableError):
             keep_house(self._database, self._clock.now())
 
     def _park(self, tickets: list[Ticket], outcome: Outcome) -> None:
-        now = monotonic()
+        now = self._monotonic()
         for ticket in tickets:
             if ticket in outcome.unreported:
                 self._parked.append(ticket)
@@ -237,10 +324,16 @@ class Engine:
             else:
                 self._parked.append(ticket)
 
+    def _remember(self, outcome: Outcome) -> None:
+        for timer in outcome.new_timers:
+            delay_s = (timer.due_at - self._clock.now()).total_seconds()
+            if delay_s <= 2 * self._settings.sweep_s:
+                self._remember_timer(timer.id, timer.root_id, delay_s)
+
     def _remember_timer(self, timer_id: str, root_id: str, delay_s: float) -> None:
         if timer_id not in self._known_timers:
             self._known_timers.add(timer_id)
-            heappush(self._timers, (monotonic() + delay_s, timer_id, root_id))
+            heappush(self._timers, (self._monotonic() + delay_s, timer_id, root_id))
 
     # -- the sweep, and outages --------------------------------------------------------------------
 
@@ -248,14 +341,16 @@ class Engine:
         """Find in the database what no message told about."""
         self._clock.synchronize(connection)
         now = self._clock.now()
-        waiting = inbox.list_roots(connection, most=_MOST_SWEPT)
+        waiting, is_more = inbox.list_roots(connection, most=_MOST_SWEPT, without=agenda.excluded)
         agenda.root_ids.update(waiting[:_MOST_TREES])
         self._skipped_root_ids.update(waiting[_MOST_TREES:])
         agenda.look_for_expired = True
         agenda.may_have_waiting = agenda.may_have_waiting or action_queue.has_waiting(connection, now)
         horizon = now + timedelta(seconds=2 * self._settings.sweep_s)
-        for timer in timers.list_due(connection, horizon, most=_MOST_SWEPT):
+        due = timers.list_due(connection, horizon, most=_MOST_SWEPT)
+        for timer in due:
             self._remember_timer(timer.id, timer.root_id, (timer.due_at - now).total_seconds())
+        self._has_backlog = is_more or (len(due) == _MOST_SWEPT and due[-1].due_at <= now)
 
     def _wait_out(self, agenda: Agenda, error: UnavailableError) -> None:
         if not self._is_out:
@@ -274,7 +369,7 @@ class Engine:
     def _give_back(self, agenda: Agenda) -> None:
         """After a turn that did not commit: callers repeat, the rest is found by the next sweep."""
         for ticket in agenda.tickets:
-            if not ticket.has_news and ticket.deadline > monotonic():
+            if not ticket.has_news and ticket.deadline > self._monotonic():
                 ticket.is_renewed = False
                 self._parked.append(ticket)
             else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from mistral_lite.db import inbox, maintenance
 from mistral_lite.db.inbox import Entry
 from mistral_lite.errors import InternalError
 from mistral_lite.rpc.protocol import ActionReport, Outcome
@@ -14,6 +17,18 @@ _REPORTED_STATES = {
     Outcome.CANCELLED: State.CANCELLED,
 }
 
+# Events that say nothing but what they are about.
+_BY_SUBJECT: Mapping[str, Callable[[str], events.Event]] = {
+    "start": lambda subject: events.WorkflowStarted(workflow_execution_id=subject),
+    "pause": lambda subject: events.PauseRequested(workflow_execution_id=subject),
+    "skip": lambda subject: events.SkipRequested(task_execution_id=subject),
+    "pause_action": lambda subject: events.ActionPauseRequested(action_execution_id=subject),
+    "resume_action": lambda subject: events.ActionResumeRequested(action_execution_id=subject),
+    inbox.MEND: lambda _: events.MendRequested(),
+    maintenance.BEGAN: lambda _: events.MaintenanceBegan(),
+    maintenance.ENDED: lambda _: events.MaintenanceEnded(),
+}
+
 # Not an event of the core: the rows of the execution simply go.
 DELETE = "delete"
 
@@ -21,9 +36,9 @@ DELETE = "delete"
 def event_from_entry(entry: Entry) -> events.Event:
     """Return the event that an inbox row stands for. Raises ``InternalError`` for an unknown kind."""
     subject, payload = entry.subject_id, entry.payload
+    if entry.kind in _BY_SUBJECT:
+        return _BY_SUBJECT[entry.kind](subject)
     match entry.kind:
-        case "start":
-            return events.WorkflowStarted(workflow_execution_id=subject)
         case "result":
             return events.ResultDelivered(
                 action_execution_id=subject,
@@ -31,6 +46,8 @@ def event_from_entry(entry: Entry) -> events.Event:
                 result=payload["output"],
                 digest=payload["digest"],
             )
+        case inbox.SENT:
+            return events.ActionSent(action_execution_id=subject, attempt=payload["attempt"])
         case "run_action":
             return events.ActionRequested(
                 action_execution_id=subject,
@@ -43,8 +60,6 @@ def event_from_entry(entry: Entry) -> events.Event:
                 timeout_s=payload["timeout"],
                 is_ephemeral=payload["is_ephemeral"],
             )
-        case "pause":
-            return events.PauseRequested(workflow_execution_id=subject)
         case "resume":
             return events.ResumeRequested(workflow_execution_id=subject, environment=payload["env"] or {})
         case "update_env":
@@ -57,12 +72,6 @@ def event_from_entry(entry: Entry) -> events.Event:
             return events.RerunRequested(
                 task_execution_id=subject, reset=payload["reset"], environment=payload["env"] or {}
             )
-        case "skip":
-            return events.SkipRequested(task_execution_id=subject)
-        case "pause_action":
-            return events.ActionPauseRequested(action_execution_id=subject)
-        case "resume_action":
-            return events.ActionResumeRequested(action_execution_id=subject)
         case _:
             raise InternalError(f"The inbox holds an entry of unknown kind '{entry.kind}'.")
 

@@ -13,23 +13,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from mistral_lite import faults, log
-from mistral_lite.db import action_queue, inbox, trees
+from mistral_lite.db import action_queue, applied, inbox, trees
+from mistral_lite.db.statements import pipelined
 from mistral_lite.engine import lookups, translate
+from mistral_lite.engine.agenda import Agenda, Outcome, TurnSettings
 from mistral_lite.engine.cache import SnapshotCache
+from mistral_lite.engine.leasing import Leasing
 from mistral_lite.engine.mailbox import Ticket
-from mistral_lite.rpc.protocol import ActionReport, ActionRequest, AttemptRef, ExchangeReply
+from mistral_lite.errors import UnavailableError
+from mistral_lite.rpc.protocol import ActionReport, AttemptRef
+from mistral_lite.rpc.protocol import Outcome as ReportedAs
 from mistral_lite.workflow import events
 from mistral_lite.workflow.decide import decide
 from mistral_lite.workflow.decision import Decision, apply
 from mistral_lite.workflow.library import Library, LookupNeeded
-from mistral_lite.workflow.model import PendingAction, Timer
 from mistral_lite.workflow.snapshot import Snapshot
+from mistral_lite.workflow.states import is_finished
 
 LOG = logging.getLogger(__name__)
 
@@ -37,50 +41,6 @@ LOG = logging.getLogger(__name__)
 _MOST_LOOKUPS = 10_000
 
 _BUG = "An internal error of the service stopped this workflow; the operator's log has the details."
-
-
-@dataclass(slots=True, kw_only=True)
-class Agenda:
-    """What a turn is to work on.
-
-    ``root_ids``: trees with something in their inbox. ``tickets``: calls of executors, new and parked.
-    ``timers``: (timer id, root id) that are due. ``expired``: attempts whose lease may have run out.
-    ``may_have_waiting``: whether attempts may be queued that nobody has.
-    """
-
-    root_ids: set[str] = field(default_factory=set)
-    tickets: list[Ticket] = field(default_factory=list)
-    timers: list[tuple[str, str]] = field(default_factory=list)
-    look_for_expired: bool = False
-    may_have_waiting: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class Outcome:
-    """What a turn did, valid once it is committed.
-
-    ``replies``: by ticket, for those that are to be answered now. ``skipped_root_ids``, ``skipped_timers``:
-    work on trees that another engine held. ``unreported``: calls of which some reports are still to be
-    taken, for the same reason. ``new_timers``: set in this turn. ``may_have_waiting``: attempts may be in
-    the queue. ``is_work_left``: some that this turn queued found no executor here. ``has_notifications``:
-    some were written to the outbox.
-    """
-
-    replies: dict[Ticket, ExchangeReply] = field(default_factory=dict)
-    skipped_root_ids: set[str] = field(default_factory=set)
-    skipped_timers: list[tuple[str, str]] = field(default_factory=list)
-    unreported: set[Ticket] = field(default_factory=set)
-    new_timers: list[Timer] = field(default_factory=list)
-    may_have_waiting: bool = False
-    is_work_left: bool = False
-    has_notifications: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnSettings:
-    """``lease_s``: how long an executor may be silent about an action."""
-
-    lease_s: float = 30.0
 
 
 class Turn:
@@ -104,6 +64,9 @@ class Turn:
         self._outcome = Outcome()
         self._snapshots: dict[str, Snapshot] = {}
         self._deleted: set[str] = set()
+        # The trees that this turn works on, or tried to.
+        self.concerned: frozenset[str] = frozenset()
+        self._unsettled: set[AttemptRef] = set()
 
     def keep_snapshots(self) -> None:
         """After the commit: keep the snapshots of trees in which something may still happen."""
@@ -129,7 +92,18 @@ class Turn:
         for timer_id, root_id in agenda.timers:
             timers.setdefault(root_id, []).append(timer_id)
         wanted = agenda.root_ids | set(reports) | set(expired) | set(disowned) | set(timers)
-        entries = self._open(wanted, agenda.root_ids)
+        wanted = (wanted if agenda.only is None else wanted & {agenda.only}) - agenda.excluded
+        self.concerned = frozenset(wanted)
+        self._unsettled = {
+            report.ref for root_id in agenda.excluded & reports.keys() for _, report in reports[root_id]
+        }
+        # A report of success alone is no reason to look into an inbox; what ends an action otherwise is, as
+        # somebody may have been told already that another result was taken.
+        failed = {
+            root_id for root_id, pairs in reports.items() if any(_is_failure(each) for _, each in pairs)
+        }
+        rung = agenda.root_ids | failed | set(expired) | set(timers)
+        entries = self._open(wanted, rung & wanted)
         for root_id, entry_list in entries.items():
             for entry in entry_list:
                 self._take_entry(root_id, entry)
@@ -149,11 +123,38 @@ class Turn:
                 if timer_id in snapshot.timers:
                     self._decide(snapshot, events.TimerFired(timer_id=timer_id))
         self._note_skipped(agenda, reports, timers, disowned)
-        self._serve(agenda)
-        trees.write(self._connection, self._changes)
-        inbox.delete(self._connection, self._consumed)
+        if agenda.only is None:
+            leasing = Leasing(self._connection, self._library, self._settings, self._now, self._changes)
+            leasing.serve(agenda, self._outcome, unsettled=self._unsettled, has_deleted=bool(self._deleted))
+        self._outcome.applied = (*map(str, self._consumed), *self._ended_alone())
+        with pipelined(self._connection):
+            trees.write(self._connection, self._changes)
+            inbox.delete(self._connection, self._consumed)
+        self._refuse_to_overrule(agenda)
+        applied.tell(self._connection, self._outcome.applied)
         faults.reach("engine.before_commit")
         return self._outcome
+
+    def _refuse_to_overrule(self, agenda: Agenda) -> None:
+        """Give the turn up if it ends an action for which a result was taken meanwhile: that one counts.
+
+        The rows of the actions are written, so from here on nobody is promised anything more about them.
+        """
+        ended = [
+            action.id
+            for action in (change.after for change in self._changes.actions.values())
+            if action is not None and action.is_finished and action.callback_digest is None
+        ]
+        root_ids = inbox.find_results(self._connection, ended)
+        if root_ids:
+            agenda.root_ids |= root_ids
+            raise UnavailableError("A result arrived for an action that had just ended.", transient=True)
+
+    def _ended_alone(self) -> Iterable[str]:
+        for root_id, snapshot in self._snapshots.items():
+            alone = snapshot.actions.get(root_id)
+            if alone is not None and is_finished(alone.state):
+                yield root_id
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -205,7 +206,6 @@ class Turn:
         if stale:
             self._snapshots.update(trees.load(self._connection, stale, self._library))
         entries: dict[str, list[inbox.Entry]] = {}
-        # Only where a bell or the sweep says so: a report alone is no reason to look into an inbox.
         for entry in inbox.load_waiting(self._connection, rung & versions.keys()):
             entries.setdefault(entry.root_execution_id, []).append(entry)
         self._open_run_requests(rung - set(versions), entries)
@@ -226,7 +226,16 @@ class Turn:
         if entry.kind == translate.DELETE:
             self._delete(root_id, entry.subject_id)
             return
+        if entry.kind == inbox.MEND:
+            self._read_again(root_id)
         self._decide(self._snapshots[root_id], entry)
+
+    def _read_again(self, root_id: str) -> None:
+        """Forget what is remembered of a tree whose rows may have been changed by others."""
+        trees.write(self._connection, self._changes)
+        self._changes = trees.Changes()
+        version = self._snapshots[root_id].version
+        self._snapshots.update(trees.load(self._connection, {root_id: version}, self._library))
 
     def _delete(self, root_id: str, workflow_id: str) -> None:
         # What was decided before in this turn must not be written after the rows are gone.
@@ -270,11 +279,12 @@ class Turn:
             return Decision(version=snapshot.version, ignored="not even the failure could be decided")
 
     def _decided(self, snapshot: Snapshot, event: events.Event) -> Decision:
-        for _ in range(_MOST_LOOKUPS):
-            try:
-                return decide(snapshot, event, self._now)
-            except LookupNeeded as needed:
-                lookups.answer(self._connection, self._library, needed.lookup)
+        with self._library.evaluator.one_step():
+            for _ in range(_MOST_LOOKUPS):
+                try:
+                    return decide(snapshot, event, self._now)
+                except LookupNeeded as needed:
+                    lookups.answer(self._connection, self._library, needed.lookup)
         raise RecursionError("a decision asked for more than can be looked up")
 
     def _note_skipped(
@@ -284,8 +294,8 @@ class Turn:
         timers: dict[str, list[str]],
         disowned: dict[str, list[action_queue.LostAttempt]],
     ) -> None:
-        opened = self._snapshots
-        self._outcome.skipped_root_ids = {root_id for root_id in agenda.root_ids if root_id not in opened}
+        opened = self._snapshots.keys() | agenda.excluded
+        self._outcome.skipped_root_ids = agenda.root_ids - opened
         self._outcome.skipped_timers = [
             (timer_id, root_id)
             for root_id, timer_ids in timers.items()
@@ -295,104 +305,12 @@ class Turn:
         for root_id, pairs in reports.items():
             if root_id not in opened:
                 self._outcome.unreported.update(ticket for ticket, _ in pairs)
-        if not disowned.keys() <= opened.keys():
+        if not disowned.keys() <= opened:
             self._outcome.unreported.update(ticket for ticket in agenda.tickets if ticket.request.disowned)
 
-    # -- executors ---------------------------------------------------------------------------------
 
-    def _serve(self, agenda: Agenda) -> None:
-        """Lease actions to executors: first those that this turn queued, then those that wait in the queue."""
-        lease_until = self._now + timedelta(seconds=self._settings.lease_s)
-        fresh = [
-            change.after
-            for change in self._changes.pending.values()
-            if change.after is not None and change.after.available_at <= self._now
-        ]
-        # A call whose reports could not be taken yet is not answered, so it must not be given work either.
-        tickets = [ticket for ticket in agenda.tickets if ticket not in self._outcome.unreported]
-        given: dict[Ticket, list[PendingAction]] = {ticket: [] for ticket in tickets}
-        fresh = self._lease_fresh(given, fresh, lease_until)
-        # Who bears the same names finds the same actions; what is left may be for somebody else.
-        exhausted: set[tuple[str, ...]] = set()
-        for ticket in tickets:
-            room = ticket.request.capacity - len(given[ticket])
-            if room > 0 and agenda.may_have_waiting and ticket.request.targets not in exhausted:
-                claimed = self._claim(ticket, room, lease_until)
-                given[ticket].extend(claimed)
-                if len(claimed) < room:
-                    exhausted.add(ticket.request.targets)
-        is_left = agenda.may_have_waiting and (
-            not exhausted or action_queue.has_waiting(self._connection, self._now)
-        )
-        self._outcome.is_work_left = bool(fresh)
-        self._outcome.may_have_waiting = is_left or bool(fresh) or bool(self._deleted)
-        for ticket, actions in given.items():
-            self._reply(ticket, actions, lease_until)
-
-    def _lease_fresh(
-        self,
-        given: dict[Ticket, list[PendingAction]],
-        fresh: list[PendingAction],
-        lease_until: datetime,
-    ) -> list[PendingAction]:
-        """Lease this turn's new attempts in the very statement that inserts them; return what is left."""
-        for ticket, actions in given.items():
-            left = []
-            for pending in fresh:
-                fits = pending.target is None or pending.target in ticket.request.targets
-                if fits and len(actions) < ticket.request.capacity:
-                    actions.append(pending)
-                    lease = trees.Lease(ticket.request.executor_id, ticket.request.call_id, lease_until)
-                    self._changes.leases[pending.action_id] = lease
-                else:
-                    left.append(pending)
-            fresh = left
-        return fresh
-
-    def _claim(self, ticket: Ticket, most: int, lease_until: datetime) -> list[PendingAction]:
-        claimed = action_queue.claim(
-            self._connection,
-            executor_id=ticket.request.executor_id,
-            claim_id=ticket.request.call_id,
-            targets=ticket.request.targets,
-            most=most,
-            now=self._now,
-            lease_until=lease_until,
-        )
-        # An attempt that ended in this very turn is still in the table; its deletion is not written yet.
-        gone = {key for key, change in self._changes.pending.items() if change.after is None}
-        return [pending for pending in claimed if pending.action_id not in gone]
-
-    def _reply(self, ticket: Ticket, actions: list[PendingAction], lease_until: datetime) -> None:
-        lost = self._renew(ticket, lease_until)
-        if actions or ticket.has_news or lost or ticket.request.wait_s <= 0:
-            self._outcome.replies[ticket] = ExchangeReply(
-                settled=tuple(report.ref for report in ticket.request.reports),
-                actions=tuple(self._request(pending) for pending in actions),
-                lost=lost,
-            )
-
-    def _renew(self, ticket: Ticket, lease_until: datetime) -> tuple[AttemptRef, ...]:
-        if ticket.is_renewed:
-            return ()
-        ticket.is_renewed = True
-        lost = action_queue.renew(
-            self._connection,
-            executor_id=ticket.request.executor_id,
-            attempts=[(ref.action_execution_id, ref.attempt) for ref in ticket.request.running],
-            lease_until=lease_until,
-        )
-        return tuple(
-            AttemptRef(action_execution_id=action_id, attempt=attempt) for action_id, attempt in lost
-        )
-
-    def _request(self, pending: PendingAction) -> ActionRequest:
-        return ActionRequest(
-            action_execution_id=pending.action_id,
-            attempt=pending.attempt,
-            lease_s=self._settings.lease_s,
-            **pending.request,
-        )
+def _is_failure(report: ActionReport) -> bool:
+    return report.outcome in {ReportedAs.ERROR, ReportedAs.CANCELLED}
 
 
 def _log_failure(snapshot: Snapshot, kind: str) -> None:

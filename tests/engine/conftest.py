@@ -16,10 +16,10 @@ import pytest
 import sqlalchemy as sa
 
 from mistral_lite.actions.registry import ActionRegistry, ActionSettings
-from mistral_lite.db import definitions, executions, inbox, tables
+from mistral_lite.db import definitions, executions, inbox, maintenance, tables
 from mistral_lite.db.transaction import Database
+from mistral_lite.engine.agenda import TurnSettings
 from mistral_lite.engine.service import Engine, EngineSettings
-from mistral_lite.engine.turn import TurnSettings
 from mistral_lite.expressions.base import ExpressionSettings
 from mistral_lite.expressions.evaluator import Evaluator
 from mistral_lite.ids import new_id
@@ -33,7 +33,7 @@ from mistral_lite.rpc.protocol import (
     ExchangeRequest,
     Outcome,
 )
-from mistral_lite.workflow.library import Library
+from mistral_lite.workflow.library import Library, Rules
 from mistral_lite.workflow.starting import prepare_start
 
 # Far away: what a test does not cause does not happen.
@@ -49,7 +49,7 @@ class FakeApi:
         self.database = database
         self.evaluator = evaluator
 
-    def upload(self, text: str) -> None:
+    def upload(self, text: str, project: str = PROJECT, scope: str = "private") -> None:
         """Store the workflows of a document."""
         with self.database.write() as connection:
             for spec in parse.parse_workflow_list(text):
@@ -57,7 +57,8 @@ class FakeApi:
                     "id": new_id(datetime.now(UTC)),
                     "name": spec.name,
                     "definition": text,
-                    "project_id": PROJECT,
+                    "scope": scope,
+                    "project_id": project,
                     "spec_hash": definitions.save_spec(self.database, connection, "workflow", spec.source),
                     "created_at": datetime.now(UTC),
                 }
@@ -177,6 +178,15 @@ class Service:
     def call_back(self, action_id: str, output: JsonValue, state: str = "SUCCESS") -> None:
         """Deliver a result and let the engine take it up."""
         self.settle(self.api.call_back(action_id, output, state).root_execution_id)
+
+    def set_maintenance(self, status: maintenance.Status) -> None:
+        """Change the status of maintenance."""
+
+        def work(connection: sa.Connection) -> None:
+            maintenance.lock_status(self.database, connection, datetime.now(UTC))
+            maintenance.set_status(connection, status, datetime.now(UTC))
+
+        self.database.run(work)
 
     def settle(self, *root_ids: str) -> None:
         """Ring, and return once the first engine has done what it was told before."""
@@ -351,8 +361,9 @@ def new_engine(evaluator: Evaluator, registry: ActionRegistry) -> Iterator[Calla
             find_action: Any = registry.find,
             outage_pause_s: float = 0.01,
             wake_notifier: Callable[[], None] | None = None,
+            rules: Rules = Rules(),  # noqa: B008 - unchanging
         ) -> Engine:
-            library = Library(evaluator=evaluator, find_python_action=find_action)
+            library = Library(evaluator=evaluator, find_python_action=find_action, rules=rules)
             settings = EngineSettings(
                 sweep_s=sweep_s, outage_pause_s=outage_pause_s, turn=TurnSettings(lease_s=lease_s)
             )

@@ -140,7 +140,7 @@ def test_an_action_on_its_own(service):
     service.report(order, 7)
 
     action = service.action(action_id)
-    assert (action["state"], action["output"]) == ("SUCCESS", {"result": 7})
+    assert (action["state"], action["output"], action["accepted"]) == ("SUCCESS", {"result": 7}, True)
     assert service.is_at_rest()
 
 
@@ -153,7 +153,7 @@ def test_an_asynchronous_action_on_its_own_takes_a_callback(service):
     service.call_back(action_id, [1], "ERROR")
 
     action = service.action(action_id)
-    assert (action["state"], action["output"]) == ("ERROR", {"result": [1]})
+    assert (action["state"], action["output"], action["accepted"]) == ("ERROR", {"result": [1]}, True)
 
 
 @pytest.mark.parametrize(

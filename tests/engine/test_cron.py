@@ -11,9 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from mistral_lite.db import cron_triggers, definitions, tables
+from mistral_lite.db.maintenance import Status
 from mistral_lite.engine.cron import RETRY_DELAYS_S, CronTriggers
 from mistral_lite.engine.housekeeping import keep_house
 from mistral_lite.errors import UnavailableError
+from mistral_lite.sealing import Sealer
+from mistral_lite.security import SecurityContext
 from mistral_lite.starts import StartRules
 
 everywhere = pytest.mark.parametrize("backend", ["sqlite", "postgresql", "mariadb"], indirect=True)
@@ -313,3 +316,29 @@ def test_the_time_is_that_of_the_database(idle, put, make):
     make().work()
 
     assert len(idle.rows(tables.workflow_executions)) == 1
+
+
+@pytest.mark.parametrize("status", [Status.PAUSING, Status.PAUSED])
+def test_nothing_fires_in_maintenance_and_once_after_it(idle, put, make, slots, status):
+    put(next_execution_time=datetime.now(UTC) - 3 * MINUTE)
+    idle.set_maintenance(status)
+    make().work()
+    assert slots() == []
+
+    idle.set_maintenance(Status.RESUMING)
+    make().work()
+    assert len(slots()) == 1
+
+
+def test_an_execution_works_for_the_creator_of_its_trigger(idle, put, make):
+    security = SecurityContext(project_id="p", user_name="User").with_trust("the-trust")
+    put(security=json.dumps(security.to_json(Sealer(()))), trust_id="the-trust")
+
+    make().fire(DUE)
+
+    (execution,) = idle.rows(tables.workflow_executions)
+    seen = json.loads(execution["runtime"])["openstack"]
+    assert (seen["user_name"], seen["trust_id"], seen["is_trust_scoped"]) == ("User", "***", True)
+    (stored,) = idle.rows(tables.security_contexts)
+    assert (stored["root_execution_id"], stored["trust_id"]) == (execution["id"], "the-trust")
+    assert SecurityContext.from_stored(json.loads(stored["content"])) == security

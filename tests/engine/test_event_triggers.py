@@ -13,12 +13,15 @@ import pytest
 import sqlalchemy as sa
 
 from mistral_lite.db import definitions, event_triggers, tables
+from mistral_lite.db.maintenance import Status
 from mistral_lite.engine.event_definitions import parse_definitions
 from mistral_lite.engine.event_triggers import EventListener, EventTriggers
 from mistral_lite.errors import UnavailableError
 from mistral_lite.ids import new_id
 from mistral_lite.jsontext import load
 from mistral_lite.rpc.bus_events import BusEvent
+from mistral_lite.sealing import Sealer
+from mistral_lite.security import SecurityContext
 from mistral_lite.starts import StartRules
 
 everywhere = pytest.mark.parametrize("backend", ["sqlite", "postgresql", "mariadb"], indirect=True)
@@ -215,6 +218,22 @@ def test_without_the_database_the_event_is_to_come_again(unreachable: Any, evalu
     database.dispose()
 
 
+def test_events_wait_on_the_bus_for_the_end_of_maintenance(
+    idle: Any, put: Callable[..., str], triggers: EventTriggers
+) -> None:
+    put()
+    idle.set_maintenance(Status.PAUSED)
+    with pytest.raises(UnavailableError):
+        triggers.take(event())
+    # What starts nothing need not wait.
+    triggers.take(event("volume.create"))
+    assert executions(idle) == []
+
+    idle.set_maintenance(Status.RUNNING)
+    triggers.take(event())
+    assert len(executions(idle)) == 1
+
+
 class FakeBus:
     """The other side of the protocol: remembers what is listened to."""
 
@@ -263,3 +282,16 @@ def test_a_bus_that_is_away_is_tried_again(idle: Any, put: Callable[..., str]) -
     bus.is_away = False
     listener.work()
     assert bus.topics == {("nova", "notifications")}
+
+
+def test_an_execution_works_for_the_creator_of_its_trigger(
+    idle: Any, put: Callable[..., str], triggers: EventTriggers
+) -> None:
+    security = SecurityContext(project_id="p", user_name="User").with_trust("the-trust")
+    put(security=json.dumps(security.to_json(Sealer(()))), trust_id="the-trust")
+    triggers.take(event())
+    (execution,) = executions(idle)
+    seen = json.loads(execution["runtime"])["openstack"]
+    assert (seen["user_name"], seen["trust_id"]) == ("User", "***")
+    (stored,) = idle.rows(tables.security_contexts)
+    assert (stored["root_execution_id"], stored["trust_id"]) == (execution["id"], "the-trust")

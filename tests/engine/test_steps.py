@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import sqlalchemy as sa
 
 from mistral_lite.db import tables
+from mistral_lite.errors import UnavailableError
 from mistral_lite.rpc.protocol import AttemptRef, Outcome
 
 everywhere = pytest.mark.parametrize("backend", ["sqlite", "postgresql", "mariadb"], indirect=True)
@@ -415,3 +418,51 @@ def test_cached_snapshots_of_another_version_are_not_used(service):
 
     assert service.state(execution) == "SUCCESS"
     assert service.workflow(execution)["context"] == '{"b": "other"}'
+
+
+@pytest.mark.parametrize("action", ["std.noop", "std.async_noop"])
+@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.ERROR, Outcome.CANCELLED])
+def test_a_result_that_was_taken_counts_whatever_is_reported_before_anybody_rang(service, action, outcome):
+    service.api.upload(f"version: '2.0'\nw:\n  tasks:\n    t:\n      action: {action}\n")
+    execution = service.start("w")
+    (order,) = service.claim()
+    service.api.call_back(order.action_execution_id, "taken")
+
+    with suppress(UnavailableError):
+        service.report(order, "reported", outcome)
+    service.settle(execution)
+
+    found = service.action(order.action_execution_id)
+    assert (found["state"], found["output"]) == ("SUCCESS", {"result": "taken"})
+    assert service.state(execution) == "SUCCESS"
+
+
+def test_a_result_that_was_taken_counts_although_the_time_is_up(service):
+    service.api.upload(
+        "version: '2.0'\nw:\n  tasks:\n    t:\n      action: std.async_noop\n      timeout: 1000\n"
+    )
+    execution = service.start("w")
+    (order,) = service.claim()
+    service.api.call_back(order.action_execution_id, "taken")
+
+    service.fire_timers()
+
+    assert service.action(order.action_execution_id)["output"] == {"result": "taken"}
+    assert service.state(execution) == "SUCCESS"
+
+
+def test_an_engine_that_ignored_an_event_sees_what_another_one_has_done_since(service):
+    service.add_engine()
+    service.api.upload(
+        "version: '2.0'\nw:\n  tasks:\n"
+        "    a: {action: std.noop, on-success: b}\n    b: {action: std.async_noop}\n"
+    )
+    execution = service.start("w")
+    (order,) = service.claim()
+    service.tell(execution, "resume", env={})
+
+    (sent,) = service.report(order, engine=1, capacity=1).actions
+    service.call_back(sent.action_execution_id, "yes")
+
+    assert service.action(sent.action_execution_id)["state"] == "SUCCESS"
+    assert service.state(execution) == "SUCCESS"
