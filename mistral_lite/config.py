@@ -13,14 +13,14 @@ import contextlib
 import io
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
 from oslo_config import cfg
 from oslo_log import log as oslo_log
 
-from mistral_lite.config_options import BUS_OPTIONS, COMPATIBILITY, OPTIONS, list_opts
+from mistral_lite.config_options import BUS_OPTIONS, COMPATIBILITY, CORS_OPTIONS, OPTIONS, list_opts
 from mistral_lite.errors import InputError
 from mistral_lite.jsontext import JsonObject
 from mistral_lite.jsontext import load as load_json
@@ -34,6 +34,7 @@ OptionValues = Mapping[tuple[str, str], object]
 
 _DATABASES = frozenset({"postgresql", "postgres", "mysql", "mariadb", "sqlite"})
 
+_LOOPBACK = "127.0.0.1"
 _WILDCARD_HOSTS = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared with, not bound to
 
 
@@ -76,6 +77,7 @@ class ApiSettings:
 
     ``public_endpoint`` is always set: an absolute URL without a slash at its end. ``rpc_response_timeout_s``
     is that of ``[DEFAULT]``, ``trust_proxy_headers`` is ``[oslo_middleware] enable_proxy_headers_parsing``.
+    ``has_cors``: whether ``[cors]``, which oslo.middleware reads, allows any origin.
     """
 
     host: str
@@ -91,13 +93,36 @@ class ApiSettings:
     max_body_bytes: int
     rpc_response_timeout_s: int
     trust_proxy_headers: bool
+    has_cors: bool
+
+
+class AuthMode(StrEnum):
+    """Who vouches for callers."""
+
+    NONE = "none"
+    KEYSTONE = "keystone"
+    BASIC = "basic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSettings:
-    """``[pecan] auth_enable``."""
+    """``[pecan] auth_enable``, ``[DEFAULT] auth_type`` and what they need.
 
-    enabled: bool
+    ``projects``: user -> project, for basic authentication. ``encryption_keys`` are secrets, and empty if the
+    password of the service user stands for them. ``trust_executions``: whether executions get trusts.
+    """
+
+    mode: AuthMode
+    htpasswd_file: str
+    projects: Mapping[str, str]
+    admins: frozenset[str]
+    encryption_keys: tuple[str, ...] = field(repr=False)
+    trust_executions: bool
+
+    @property
+    def enabled(self) -> bool:
+        """Whether callers must prove who they are."""
+        return self.mode != AuthMode.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +135,7 @@ class EngineSettings:
     merge_strategy: MergeStrategy
     action_lease_s: int
     context_versioning_enabled: bool
+    most_items: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +144,7 @@ class ExecutorSettings:
 
     host: str
     max_concurrent_actions: int
+    drain_s: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +197,7 @@ class ExpressionOptions:
 
     allowed_languages: tuple[str, ...]
     max_time_s: float
+    max_memory_bytes: int
     max_result_size_bytes: int
     yaql: YaqlOptions
 
@@ -194,6 +222,8 @@ class Settings:
     cron_trigger: CronTriggerSettings
     notify: tuple[JsonObject, ...]
     event_definitions_file: str
+    dynamic_actions_enabled: bool
+    embedded_queues: bool
     expiration: ExpirationSettings
     http: HttpSettings
     expressions: ExpressionOptions
@@ -218,7 +248,7 @@ def load(
         _replace_values(conf.set_default, defaults or {})
         _replace_values(conf.set_override, overrides or {})
         _check_values(conf)
-        return _settings(conf, tuple(config_files), _bus_options(config_files))
+        return _settings(conf, tuple(config_files), _options_of_others(config_files))
     except cfg.ConfigFilesNotFoundError as error:
         raise InputError(f"Configuration file not found: {', '.join(error.config_files)}.") from error
     except cfg.ConfigFilesPermissionDeniedError as error:
@@ -281,27 +311,30 @@ def _check_group(conf: cfg.ConfigOpts, group: str, options: Sequence[cfg.Opt]) -
             ) from error
 
 
-def _bus_options(config_files: Sequence[str]) -> cfg.ConfigOpts:
-    """Read apart what oslo.messaging registers on ``conf`` itself."""
+def _options_of_others(config_files: Sequence[str]) -> cfg.ConfigOpts:
+    """Read apart what oslo.messaging and oslo.middleware register on ``conf`` themselves."""
     conf = cfg.ConfigOpts()
     conf.register_opts(BUS_OPTIONS)
+    conf.register_opts(CORS_OPTIONS, group="cors")
     conf(args=[], project=PROJECT, default_config_files=list(config_files), default_config_dirs=[])
     _check_group(conf, "DEFAULT", BUS_OPTIONS)
+    _check_group(conf, "cors", CORS_OPTIONS)
     return conf
 
 
-def _settings(conf: cfg.ConfigOpts, config_files: tuple[str, ...], bus: cfg.ConfigOpts) -> Settings:
+def _settings(conf: cfg.ConfigOpts, config_files: tuple[str, ...], others: cfg.ConfigOpts) -> Settings:
     return Settings(
         conf=conf,
         config_files=config_files,
-        transport_url=bus.transport_url or None,
+        transport_url=others.transport_url or None,
         database=_database(conf),
-        api=_api(conf, bus),
-        auth=AuthSettings(enabled=conf.pecan.auth_enable),
+        api=_api(conf, others),
+        auth=_auth(conf),
         engine=_engine(conf),
         executor=ExecutorSettings(
             host=conf.executor.host,
             max_concurrent_actions=conf.executor.max_concurrent_actions,
+            drain_s=conf.executor.drain_timeout,
         ),
         cron_trigger=CronTriggerSettings(
             enabled=conf.cron_trigger.enabled,
@@ -310,6 +343,8 @@ def _settings(conf: cfg.ConfigOpts, config_files: tuple[str, ...], bus: cfg.Conf
         expiration=_expiration(conf),
         notify=_publishers(conf.notifier.notify),
         event_definitions_file=conf.event_engine.event_definitions_cfg_file,
+        dynamic_actions_enabled=conf.dynamic_actions.enabled,
+        embedded_queues=conf.queues.embedded,
         http=HttpSettings(
             allowed_hosts=tuple(conf.action_std_http.allowed_hosts),
             denied_cidrs=tuple(conf.action_std_http.denied_cidrs),
@@ -332,17 +367,42 @@ def _database(conf: cfg.ConfigOpts) -> DatabaseSettings:
     return DatabaseSettings(connection=connection, max_pool_size=conf.database.max_pool_size)
 
 
-def _api(conf: cfg.ConfigOpts, bus: cfg.ConfigOpts) -> ApiSettings:
+def _auth(conf: cfg.ConfigOpts) -> AuthSettings:
+    if conf.pecan.auth_enable and conf.auth_type == "keycloak-oidc":
+        raise InputError(
+            "[DEFAULT] auth_type = keycloak-oidc is not supported: use keystone or basic, or set "
+            "[pecan] auth_enable = false and let a proxy in front ask who calls."
+        )
+    return AuthSettings(
+        mode=AuthMode(conf.auth_type) if conf.pecan.auth_enable else AuthMode.NONE,
+        htpasswd_file=conf.oslo_middleware.http_basic_auth_user_file,
+        projects=conf.basic_auth.projects,
+        admins=frozenset(conf.basic_auth.admins),
+        encryption_keys=tuple(conf.security_context.encryption_keys),
+        trust_executions=conf.security_context.trust_executions,
+    )
+
+
+def _api_host(conf: cfg.ConfigOpts) -> str:
+    """Return where to listen: where nobody is asked who they are, only on this machine, unless told otherwise."""
+    host: str = conf.api.host
+    place = conf.get_location("host", group="api")
+    is_default = place is None or place.location == cfg.Locations.opt_default
+    return _LOOPBACK if is_default and not conf.pecan.auth_enable else host
+
+
+def _api(conf: cfg.ConfigOpts, others: cfg.ConfigOpts) -> ApiSettings:
     group = conf.api
     if group.enable_ssl_api:
         # Ignoring the wish would serve plain HTTP to an operator who believes in TLS.
         raise InputError(
             "[api] enable_ssl_api is not supported: let a reverse proxy end TLS and set the option to false."
         )
+    host = _api_host(conf)
     return ApiSettings(
-        host=group.host,
+        host=host,
         port=group.port,
-        public_endpoint=_public_endpoint(group.public_endpoint, group.host, group.port),
+        public_endpoint=_public_endpoint(group.public_endpoint, host, group.port),
         callback_url_form=CallbackUrlForm(group.callback_url_form),
         max_limit=group.max_limit,
         allow_action_execution_deletion=group.allow_action_execution_deletion,
@@ -351,8 +411,9 @@ def _api(conf: cfg.ConfigOpts, bus: cfg.ConfigOpts) -> ApiSettings:
         info_json_file_path=group.info_json_file_path,
         healthcheck_enabled=conf.healthcheck.enabled,
         max_body_bytes=group.max_request_body_size_kb * 1024,
-        rpc_response_timeout_s=bus.rpc_response_timeout,
+        rpc_response_timeout_s=others.rpc_response_timeout,
         trust_proxy_headers=conf.oslo_middleware.enable_proxy_headers_parsing,
+        has_cors=bool(others.cors.allowed_origin),
     )
 
 
@@ -378,6 +439,7 @@ def _engine(conf: cfg.ConfigOpts) -> EngineSettings:
         merge_strategy=MergeStrategy(group.merge_strategy),
         action_lease_s=group.action_lease_time,
         context_versioning_enabled=conf.context_versioning.enabled,
+        most_items=group.max_items_at_once,
     )
 
 
@@ -414,6 +476,7 @@ def _expressions(conf: cfg.ConfigOpts) -> ExpressionOptions:
     return ExpressionOptions(
         allowed_languages=tuple(conf.expressions.allowed_languages),
         max_time_s=conf.expressions.max_time,
+        max_memory_bytes=conf.expressions.max_memory_mb * 1024 * 1024,
         max_result_size_bytes=conf.expressions.max_result_size_kb * 1024,
         yaql=YaqlOptions(
             limit_iterators=yaql.limit_iterators,

@@ -30,6 +30,9 @@ BUS_OPTIONS = (
     ),
 )
 
+# oslo.middleware registers the whole group itself; this one says whether there is a use for it.
+CORS_OPTIONS = (cfg.ListOpt("allowed_origin", default=[]),)
+
 _API = (
     cfg.HostAddressOpt(
         "host", default="0.0.0.0", help="Address to listen on. 'mistral-lite serve' defaults to 127.0.0.1."
@@ -112,6 +115,12 @@ _ENGINE = (
         min=2,
         help="Seconds after which an action is given up when its executor no longer reports it.",
     ),
+    cfg.IntOpt(
+        "max_items_at_once",
+        default=20_000,
+        min=1,
+        help="Items of one task that may start at once. A task with more needs a concurrency.",
+    ),
 )
 
 _EXECUTOR = (
@@ -120,6 +129,13 @@ _EXECUTOR = (
     ),
     cfg.IntOpt(
         "max_concurrent_actions", default=64, min=1, help="Actions that one executor process runs at a time."
+    ),
+    cfg.IntOpt(
+        "drain_timeout",
+        default=30,
+        min=0,
+        help="Seconds that an executor which is told to stop waits for the actions that it runs. What it has "
+        "not begun it hands back at once. 'mistral-lite serve' defaults to 5.",
     ),
 )
 
@@ -151,7 +167,19 @@ _EXPRESSIONS = (
         default=["yaql", "jinja"],
         help="Expression languages that definitions may use.",
     ),
-    cfg.FloatOpt("max_time", default=2.0, min=0.01, help="Seconds that one expression may take."),
+    cfg.FloatOpt(
+        "max_time",
+        default=1.5,
+        min=0.01,
+        help="Processor seconds that one expression may take. All expressions of one step of a workflow may take "
+        "twice that.",
+    ),
+    cfg.IntOpt(
+        "max_memory_mb",
+        default=256,
+        min=16,
+        help="MiB of memory that one expression may use if it is evaluated in a process of its own.",
+    ),
     cfg.IntOpt(
         "max_result_size_kb",
         default=10 * 1024,
@@ -224,6 +252,33 @@ _EXECUTION_EXPIRATION_POLICY = (
     ),
 )
 
+_BASIC_AUTH = (
+    cfg.DictOpt(
+        "projects",
+        default={},
+        help="Projects of users, for example alice:team-a,bob:team-a. A user who is not named works in a project "
+        "that is called after the user.",
+    ),
+    cfg.ListOpt("admins", default=[], help="Users who have the role admin. All others have the role member."),
+)
+
+_SECURITY_CONTEXT = (
+    cfg.ListOpt(
+        "encryption_keys",
+        default=[],
+        secret=True,
+        help="Texts that tokens are encrypted with between a request and the action that needs them. The first "
+        "encrypts, all decrypt. The same for all processes. Unset: the password of [keystone_authtoken].",
+    ),
+    cfg.BoolOpt(
+        "trust_executions",
+        default=False,
+        help="Whether a workflow or an action that is started with a token of Keystone gets a trust, so that its "
+        "actions can act for the caller after the token has ended. Costs a request to Keystone a start. "
+        "Triggers always have a trust.",
+    ),
+)
+
 # What Mistral does and this service does not do yet.
 _ACTION_HEARTBEAT = (
     cfg.IntOpt(
@@ -263,8 +318,12 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
         cfg.StrOpt(
             "auth_type",
             default="keystone",
-            choices=[("keystone", "tokens of OpenStack Identity")],
-            help="Who will vouch for callers once [pecan] auth_enable may be true. Other values are refused.",
+            choices=[
+                ("keystone", "tokens of OpenStack Identity; see [keystone_authtoken]"),
+                ("basic", "HTTP basic authentication; see [basic_auth]"),
+                ("keycloak-oidc", "refused at start: this service does not have it"),
+            ],
+            help="Who vouches for callers if [pecan] auth_enable is true.",
         ),
     ),
     "database": _DATABASE,
@@ -273,10 +332,12 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
         cfg.BoolOpt(
             "auth_enable",
             default=True,
-            help="Whether callers must prove who they are. Must be set to false for now: authentication is not "
-            "there yet, and an API that is asked for it does not start. 'mistral-lite serve' defaults to false.",
+            help="Whether callers must prove who they are, in the way of auth_type. If false, 'mistral-lite api' "
+            "listens on 127.0.0.1 unless [api] host is set. 'mistral-lite serve' defaults to false.",
         ),
     ),
+    "basic_auth": _BASIC_AUTH,
+    "security_context": _SECURITY_CONTEXT,
     "engine": _ENGINE,
     "executor": _EXECUTOR,
     "cron_trigger": _CRON_TRIGGER,
@@ -291,6 +352,22 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     ),
     "notifier": _NOTIFIER,
     "event_engine": _EVENT_ENGINE,
+    "dynamic_actions": (
+        cfg.BoolOpt(
+            "enabled",
+            default=False,
+            help="Whether administrators may upload Python code (code sources) whose classes are actions. "
+            "Executors run that code with all rights that they have themselves. Set it alike for all processes.",
+        ),
+    ),
+    "queues": (
+        cfg.BoolOpt(
+            "embedded",
+            default=True,
+            help="Whether the actions zaqar.* work on queues in our own database. False leaves their names to "
+            "installed packs, such as one for a Zaqar. Set it alike for all processes.",
+        ),
+    ),
     "healthcheck": (cfg.BoolOpt("enabled", default=True, help="Whether GET /healthcheck answers."),),
     "oslo_middleware": (
         cfg.BoolOpt(
@@ -298,6 +375,12 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
             default=False,
             help="Whether links in answers are built from X-Forwarded-Proto, -Host and -Prefix. Only behind a "
             "proxy that sets them.",
+        ),
+        cfg.StrOpt(
+            "http_basic_auth_user_file",
+            default="/etc/htpasswd",
+            help="Names and passwords of users for auth_type = basic, made with 'htpasswd -B': a line is "
+            "name:bcrypt-hash. Changes count at once.",
         ),
     ),
 }

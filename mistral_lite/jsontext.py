@@ -31,6 +31,9 @@ def _default(value: object) -> object:
         return list(value)
     if isinstance(value, bytes):
         return value.decode("utf-8")
+    if not isinstance(value, type) and callable(to_dict := getattr(value, "to_dict", None)):
+        # What clients of OpenStack return, from actions of plug-ins.
+        return to_dict()
     return str(value)
 
 
@@ -48,7 +51,10 @@ def _standard(value: object) -> object:
 
 
 def dump(value: JsonValue) -> str:
-    """Return the JSON text of ``value``; containers that are not JSON become their nearest JSON form."""
+    """Return the JSON text of ``value``; containers that are not JSON become their nearest JSON form.
+
+    Other objects are what their ``to_dict`` returns, if they have one, or else their text.
+    """
     try:
         return orjson.dumps(value, default=_default, option=_OPTIONS).decode()
     except TypeError:

@@ -36,6 +36,9 @@ class Event(StrEnum):
     ACTION_REPORT_REFUSED = "action.report_refused"
     EVENT_IGNORED = "event.ignored"
     DECISION_FAILED = "decision.failed"
+    TREE_PARKED = "tree.parked"
+    TREE_BROKEN_OFF = "tree.broken_off"
+    ROW_STUCK = "row.stuck"
     LEASE_LOST = "lease.lost"
     BATCH_COMMITTED = "batch.committed"
     BATCH_RETRIED = "batch.retried"
@@ -52,6 +55,11 @@ class Event(StrEnum):
     BUS_UNAVAILABLE = "bus.unavailable"
     DOORBELL_FAILED = "doorbell.failed"
     REQUEST_FAILED = "request.failed"
+    MAINTENANCE_CHANGED = "maintenance.changed"
+    POLICY_FILE_REFUSED = "policy_file.refused"
+    IDENTITY_UNAVAILABLE = "identity.unavailable"
+    AUTHENTICATION_OFF = "authentication.off"
+    TRUST_LEFT_BEHIND = "trust.left_behind"
     INTERNAL_ERROR = "internal.error"
 
 
@@ -69,6 +77,8 @@ class Fields(TypedDict, total=False):
     workflow_name: str
     task_name: str
     action_name: str
+    # Group and name of an entry point.
+    plugin: str
     executor_id: str
     service_id: str
     role: str

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mistral_lite import config
 from mistral_lite.actions.egress import HttpSettings
 from mistral_lite.actions.registry import ActionRegistry, ActionSettings
 from mistral_lite.db.transaction import Database
 from mistral_lite.errors import InputError
 from mistral_lite.expressions import Evaluator, ExpressionSettings
+from mistral_lite.expressions.plugins import load_functions
+from mistral_lite.sealing import Sealer
+
+if TYPE_CHECKING:
+    from mistral_lite.trusts import Trusts
 
 
 def make_database(settings: config.Settings) -> Database:
@@ -30,7 +37,9 @@ def http_settings(settings: config.Settings) -> HttpSettings:
 
 def make_registry(settings: config.Settings) -> ActionRegistry:
     """Return the installed actions."""
-    return ActionRegistry.load(ActionSettings(http=http_settings(settings)))
+    return ActionRegistry.load(
+        ActionSettings(http=http_settings(settings), embedded_queues=settings.embedded_queues)
+    )
 
 
 def make_evaluator(settings: config.Settings) -> Evaluator:
@@ -40,6 +49,7 @@ def make_evaluator(settings: config.Settings) -> Evaluator:
         ExpressionSettings(
             allowed_languages=options.allowed_languages,
             max_time_s=options.max_time_s,
+            max_memory_bytes=options.max_memory_bytes,
             max_result_bytes=options.max_result_size_bytes,
             limit_iterators=options.yaql.limit_iterators,
             memory_quota_bytes=options.yaql.memory_quota,
@@ -50,7 +60,8 @@ def make_evaluator(settings: config.Settings) -> Evaluator:
             iterable_dicts=options.yaql.iterable_dicts,
             keyword_operator=options.yaql.keyword_operator,
             allow_delegates=options.yaql.allow_delegates,
-        )
+        ),
+        load_functions(),
     )
 
 
@@ -73,10 +84,26 @@ def bus_url(settings: config.Settings) -> str:
     return settings.transport_url
 
 
-def require_no_authentication(settings: config.Settings) -> None:
-    """Raise ``InputError`` if the configuration asks for what is not there yet."""
-    if settings.auth.enabled:
+def make_trusts(settings: config.Settings) -> Trusts | None:
+    """Return the service user's dealings with Keystone, None where callers are vouched for by others.
+
+    Raises ``InputError`` if the service user cannot be used.
+    """
+    if settings.auth.mode != config.AuthMode.KEYSTONE:
+        return None
+    # Only here: its libraries take half a second to load.
+    from mistral_lite.trusts import Trusts  # noqa: PLC0415
+
+    return Trusts(settings.conf)
+
+
+def make_sealer(settings: config.Settings, trusts: Trusts | None) -> Sealer:
+    """Return what tokens are sealed with; the service user's secret does where there is no key."""
+    keys = settings.auth.encryption_keys
+    if keys or trusts is None:
+        return Sealer(keys)
+    if trusts.secret is None:
         raise InputError(
-            "Authentication is not available yet: set [pecan] auth_enable = false, and let only trusted "
-            "callers reach the API."
+            "[security_context] encryption_keys is not set, and the service user has no password to use instead."
         )
+    return Sealer((trusts.secret,))

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from mistral_lite.db import environments, executions, inbox
+from mistral_lite.db import delegations, environments, executions, inbox
 from mistral_lite.db.definitions import Definition
 from mistral_lite.db.listing import Viewer
 from mistral_lite.errors import InputError
@@ -20,6 +20,7 @@ from mistral_lite.expressions.base import ExpressionEvaluator
 from mistral_lite.ids import new_id
 from mistral_lite.jsontext import JsonObject, dump, load
 from mistral_lite.lang.specs import WorkflowSpec
+from mistral_lite.security import SecurityContext
 from mistral_lite.workflow.starting import prepare_start
 from mistral_lite.workflow.states import State
 
@@ -29,7 +30,8 @@ class StartRequest:
     """A wish to run ``definition`` in a project.
 
     ``params`` are as the caller gave them; a name in their ``env`` is looked up as ``viewer``.
-    ``namespace`` is where nested workflows are looked for. ``execution_id``: None for a new one.
+    ``namespace`` is where nested workflows are looked for. ``execution_id``: None for a new one. ``security``:
+    whom the execution works for, None where nothing is known of that.
     """
 
     definition: Definition
@@ -39,6 +41,7 @@ class StartRequest:
     namespace: str
     description: str
     execution_id: str | None = None
+    security: SecurityContext | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +64,20 @@ def prepare(connection: sa.Connection, request: StartRequest, rules: StartRules,
     """
     definition = request.definition
     execution_id = request.execution_id or new_id(now)
-    prepared = prepare_start(
-        rules.find_spec(connection, definition.spec_hash),
-        execution_id=execution_id,
-        workflow_input=request.workflow_input,
-        params={**_notifying(request.params, rules.notify), "namespace": request.namespace},
-        environment=_environment(connection, request),
-        evaluator=rules.evaluator,
-        field_size_limit_kb=rules.field_size_limit_kb,
-        new_uuid=new_id(now),
-    )
+    facts = {} if request.security is None else {"openstack": request.security.shown()}
+    workbook = {"workbook": definition.workbook_name} if definition.workbook_name else {}
+    with rules.evaluator.one_step():
+        prepared = prepare_start(
+            rules.find_spec(connection, definition.spec_hash),
+            execution_id=execution_id,
+            workflow_input=request.workflow_input,
+            params={**_notifying(request.params, rules.notify), "namespace": request.namespace},
+            environment=_environment(connection, request),
+            evaluator=rules.evaluator,
+            field_size_limit_kb=rules.field_size_limit_kb,
+            new_uuid=new_id(now),
+            facts=facts,
+        )
     return {
         "id": execution_id,
         "root_execution_id": execution_id,
@@ -87,7 +94,7 @@ def prepare(connection: sa.Connection, request: StartRequest, rules: StartRules,
         "context": dump(prepared.context),
         "published_global": "[]",
         "output": "{}",
-        "runtime": dump({"workbook": definition.workbook_name} if definition.workbook_name else {}),
+        "runtime": dump({**workbook, **facts}),
         "description": request.description,
         "tags": dump(list(definition.tags)),
         "project_id": request.viewer.project_id,
@@ -97,12 +104,14 @@ def prepare(connection: sa.Connection, request: StartRequest, rules: StartRules,
     }
 
 
-def store(connection: sa.Connection, row: JsonObject) -> int:
+def store(connection: sa.Connection, row: JsonObject, security: JsonObject | None = None) -> int:
     """Insert a prepared row with its start and return the number of the inbox row.
 
-    Raises ``AlreadyExistsError`` if the id is taken.
+    ``security``: whom the execution works for, secrets sealed. Raises ``AlreadyExistsError`` if the id is taken.
     """
     executions.insert_root(connection, row)
+    if security is not None:
+        delegations.insert_context(connection, row["id"], security, row["created_at"])
     return inbox.append(
         connection,
         root_execution_id=row["id"],

@@ -8,30 +8,43 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from io import BytesIO
+from urllib.parse import unquote_to_bytes
 
 import pecan
 import webob
 from pecan.core import Request
 from webob import exc
 
-from mistral_lite.api import context as identity
+from mistral_lite.api import maintenance, openapi
+from mistral_lite.api.auth.base import NOBODY
 from mistral_lite.api.body import JSON_TYPES, read_body
-from mistral_lite.api.errors import INTERNAL_ERROR, error_response, fault_response
+from mistral_lite.api.context import RequestContext
+from mistral_lite.api.errors import (
+    INTERNAL_ERROR,
+    error_response,
+    fault_response,
+    unauthenticated_response,
+)
 from mistral_lite.api.parameters import convert
 from mistral_lite.api.root import Health, Root
-from mistral_lite.api.routing import Call, FoundRoute, PlainRequest, RootController, Router
+from mistral_lite.api.routing import Call, FoundRoute, Nouns, PlainRequest, RootController, Router
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.v2.action_executions import ActionExecutions
 from mistral_lite.api.v2.actions import Actions
+from mistral_lite.api.v2.code_sources import CodeSources
 from mistral_lite.api.v2.cron_triggers import CronTriggers
+from mistral_lite.api.v2.dynamic_actions import DynamicActions
 from mistral_lite.api.v2.environments import Environments
 from mistral_lite.api.v2.event_triggers import EventTriggers
 from mistral_lite.api.v2.executions import Executions
+from mistral_lite.api.v2.members import Members
 from mistral_lite.api.v2.tasks import Tasks
 from mistral_lite.api.v2.workbooks import Workbooks
 from mistral_lite.api.v2.workflows import Workflows
-from mistral_lite.errors import InputError, MistralLiteError
+from mistral_lite.db.maintenance import Status
+from mistral_lite.errors import AuthenticationError, InputError, MistralLiteError
 from mistral_lite.jsontext import JsonValue
 
 LOG = logging.getLogger(__name__)
@@ -41,30 +54,39 @@ WsgiApp = Callable[[Environ, Callable[..., object]], Iterable[bytes]]
 
 _FORM = "application/x-www-form-urlencoded"
 _XML_TYPES = ("text/xml", "application/xml")
+_MOST_DIGITS = 18
+
+
+def make_nouns(services: ApiServices) -> Nouns:
+    """Return what the API speaks of, each noun with the path that its routes begin with."""
+    executions = Executions(services)
+    action_executions = ActionExecutions(services)
+    health = [("healthcheck", Health(services))] if services.settings.is_healthcheck_enabled else []
+    return [
+        ("", Root(services)),
+        ("maintenance", maintenance.Maintenance(services)),
+        *health,
+        ("v2/workflows", Workflows(services)),
+        ("v2/workflows", Members(services)),
+        ("v2/workbooks", Workbooks(services)),
+        ("v2/actions", Actions(services)),
+        ("v2/code_sources", CodeSources(services)),
+        ("v2/dynamic_actions", DynamicActions(services)),
+        ("v2/environments", Environments(services)),
+        ("v2/cron_triggers", CronTriggers(services)),
+        ("v2/event_triggers", EventTriggers(services)),
+        ("v2/executions", executions),
+        ("v2/tasks", Tasks(services)),
+        ("v2/action_executions", action_executions),
+        # The spelling of the published how-to for third parties that deliver results.
+        ("v2/action-executions", action_executions),
+    ]
 
 
 def build_app(services: ApiServices) -> WsgiApp:
     """Return the API over ``services`` as a WSGI application."""
-    executions = Executions(services)
-    action_executions = ActionExecutions(services)
-    health = [("healthcheck", Health(services))] if services.settings.is_healthcheck_enabled else []
-    router = Router(
-        [
-            ("", Root(services)),
-            *health,
-            ("v2/workflows", Workflows(services)),
-            ("v2/workbooks", Workbooks(services)),
-            ("v2/actions", Actions(services)),
-            ("v2/environments", Environments(services)),
-            ("v2/cron_triggers", CronTriggers(services)),
-            ("v2/event_triggers", EventTriggers(services)),
-            ("v2/executions", executions),
-            ("v2/tasks", Tasks(services)),
-            ("v2/action_executions", action_executions),
-            # The spelling of the published how-to for third parties that deliver results.
-            ("v2/action-executions", action_executions),
-        ]
-    )
+    nouns = make_nouns(services)
+    router = Router([*nouns, (openapi.PATH, openapi.Description(nouns))])
     inner = pecan.Pecan(
         RootController(router, _Answers(services)),
         use_context_locals=False,
@@ -83,13 +105,28 @@ class _Answers:
 
     def __init__(self, services: ApiServices) -> None:
         self._trust_proxy = services.settings.trust_proxy_headers
+        self._access = services.access
+        self._gate = services.gate
+        self._database = services.database
+        self._authenticator = services.authenticator
 
     def __call__(self, found: FoundRoute, request: Request) -> webob.Response:
         route = found.route
         try:
-            result = found.handler(self._read(found, request), *found.segments)
+            context = NOBODY if route.is_public else self._authenticator.identify(request.environ)
+            if route.rule is not None:
+                self._access.require(route.rule, context)
+            status = Status.RUNNING if route.method == "GET" else self._gate.status(self._database)
+            if status.is_maintenance and route.in_maintenance is None:
+                return maintenance.refusal(status)
+            call = self._read(found, request, context)
+            if status.is_maintenance and route.in_maintenance and not route.in_maintenance(status, call.body):
+                return maintenance.refusal(status)
+            result = found.handler(call, *found.segments)
         except _RefusedTypeError as error:
             return fault_response(415, error.message)
+        except AuthenticationError as error:
+            return unauthenticated_response(error, self._authenticator.challenges(error.message))
         except MistralLiteError as error:
             if error.code == INTERNAL_ERROR.code:
                 LOG.exception("Request failed.", extra={"event": "api.request_failed"})
@@ -102,10 +139,11 @@ class _Answers:
             return result
         return _success(route.status, result, is_upload=route.is_upload)
 
-    def _read(self, found: FoundRoute, request: Request) -> Call:
+    def _read(self, found: FoundRoute, request: Request, context: RequestContext) -> Call:
         route = found.route
         return Call(
-            context=identity.of_request(request.environ),
+            context=context,
+            authorize=partial(self._access.require, caller=context),
             base_url=_base_url(request, trust_proxy=self._trust_proxy),
             query=convert(request.GET.items(), route.query, is_lenient=route.is_upload),
             text=_read_text(request) if route.is_upload else "",
@@ -171,25 +209,25 @@ class _Edge:
             return _wsgi(refusal, environ, start_response)
         try:
             return self._inner(environ, start_response)
-        except UnicodeDecodeError:
-            return _wsgi(exc.HTTPBadRequest("The URL is not UTF-8 text."), environ, start_response)
         except Exception:
             LOG.exception("Request failed.", extra={"event": "api.request_failed"})
             return _wsgi(error_response(INTERNAL_ERROR), environ, start_response)
 
     def _refusal(self, environ: Environ) -> webob.Response | None:
         if environ["REQUEST_METHOD"] == "OPTIONS":
-            return webob.Response(status=200, content_type=None)
+            return webob.Response(status=200, headerlist=[("Content-Length", "0")])
         content_type = str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
         if content_type in _XML_TYPES or content_type.endswith("+xml"):
-            return exc.HTTPUnsupportedMediaType(
-                "Request bodies in XML are not supported. Send JSON.",
-                headers={"Server-Error-Message": "Request bodies in XML are not supported. Send JSON."},
-            )
+            sentence = "Request bodies in XML are not supported. Send JSON."
+            response = webob.Response(sentence, status=415, content_type="text/plain", charset="utf-8")
+            response.headers["Server-Error-Message"] = sentence
+            return response
         if environ.get("PATH_INFO") == "/v2":
             return exc.HTTPFound(location=f"{environ.get('SCRIPT_NAME', '')}/v2/")
+        if not _is_text(environ):
+            return fault_response(400, "The URL is not UTF-8 text.")
         if "\x00" in str(environ.get("PATH_INFO", "")):
-            return exc.HTTPBadRequest("The path holds a NUL character.")
+            return fault_response(400, "The path holds a NUL character.")
         return self._read_bounded(environ)
 
     def _read_bounded(self, environ: Environ) -> webob.Response | None:
@@ -197,9 +235,10 @@ class _Edge:
         declared = str(environ.get("CONTENT_LENGTH") or "")
         stream = environ.get("wsgi.input")
         limit = self._max_body_bytes
-        if declared and not declared.isdigit():
-            return exc.HTTPBadRequest("Content-Length is not a number.")
-        if declared and int(declared) > limit:
+        if declared and not (declared.isascii() and declared.isdigit()):
+            return fault_response(400, "Content-Length is not a number.")
+        # Python refuses to read numbers of thousands of digits.
+        if declared and int(declared[:_MOST_DIGITS]) > limit:
             return self._too_large()
         is_chunked = "chunked" in str(environ.get("HTTP_TRANSFER_ENCODING", "")).lower()
         if stream is None or not (declared or is_chunked):
@@ -215,6 +254,16 @@ class _Edge:
 
     def _too_large(self) -> webob.Response:
         return fault_response(413, f"The body is larger than {self._max_body_bytes} bytes.")
+
+
+def _is_text(environ: Environ) -> bool:
+    """Tell whether path and query are UTF-8. (WSGI hands on the bytes of a path as characters.)"""
+    try:
+        str(environ.get("PATH_INFO", "")).encode("latin-1").decode()
+        unquote_to_bytes(str(environ.get("QUERY_STRING", "")).encode("latin-1")).decode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _wsgi(

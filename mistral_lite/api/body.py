@@ -12,7 +12,8 @@ import wsme.exc
 import wsme.types
 from wsme.rest.json import fromjson
 
-from mistral_lite.api import wire
+from mistral_lite.api import schemas, wire
+from mistral_lite.api.schemas import Component
 from mistral_lite.errors import InputError
 from mistral_lite.jsontext import JsonObject
 
@@ -25,6 +26,16 @@ class BodyType:
 
     argument: str
     attributes: type[wsme.types.Base]
+
+    @property
+    def component(self) -> Component:
+        """Return the schema of the body: any of the attributes that are not read-only, each may be null."""
+        settable = {
+            attribute.name: schemas.or_null(attribute.datatype.schema)
+            for attribute in wsme.types.list_attributes(self.attributes)
+            if not attribute.readonly
+        }
+        return Component(name=self.attributes.__name__, schema=schemas.object_of({}, optional=settable))
 
 
 def read_body(raw: bytes, body_type: BodyType) -> JsonObject:

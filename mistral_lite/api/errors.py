@@ -46,6 +46,19 @@ def error_response(error: errors.MistralLiteError, *, is_upload: bool = False) -
     return fault_response(status_of(error), error.message, is_upload=is_upload)
 
 
+def unauthenticated_response(
+    error: errors.AuthenticationError, challenges: tuple[str, ...]
+) -> webob.Response:
+    """Return the answer for callers who did not prove who they are; plain text, whatever the endpoint."""
+    response = webob.Response(
+        error.message.encode(), status=status_of(error), content_type="text/plain", charset="utf-8"
+    )
+    response.headers["Server-Error-Message"] = error.message
+    for challenge in challenges:
+        response.headers.add("WWW-Authenticate", challenge)
+    return response
+
+
 def fault_response(status: int, message: str, *, is_upload: bool = False) -> webob.Response:
     """Return an error answer with a given status."""
     body: dict[str, str | None] = {"faultstring": message}

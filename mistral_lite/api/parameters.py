@@ -7,22 +7,55 @@ Filters become ``Filter`` values whose column is the parameter's name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from oslo_utils import uuidutils
 
-from mistral_lite.api import wire
+from mistral_lite.api import schemas, wire
+from mistral_lite.api.schemas import Schema
 from mistral_lite.db.listing import Filter, Operator
 from mistral_lite.errors import InputError
-from mistral_lite.jsontext import JsonValue, dump
+from mistral_lite.jsontext import JsonValue
 
-# (name, all values given) -> value
-Converter = Callable[[str, list[str]], JsonValue]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converter:
+    """How one parameter is read, and what the API's description says of it.
+
+    ``read``: (name, all values given) -> value. ``schema`` is that of one value as it is usually written;
+    ``read`` may take more. ``description`` is a sentence.
+    """
+
+    read: Callable[[str, list[str]], JsonValue]
+    schema: Schema
+    description: str
+
+    def __call__(self, name: str, texts: list[str]) -> JsonValue:
+        """Return the converted value. Raises ``InputError``."""
+        return self.read(name, texts)
+
+    def meaning(self, description: str) -> Converter:
+        """Return this converter with a description that fits one use of it."""
+        return replace(self, description=description)
+
+
+def converts(schema: Schema) -> Callable[[Callable[[str, list[str]], JsonValue]], Converter]:
+    """Make a converter of a function; the first line of its docstring describes it."""
+
+    def make(read: Callable[[str, list[str]], JsonValue]) -> Converter:
+        return Converter(read=read, schema=schema, description=(read.__doc__ or "").partition("\n")[0])
+
+    return make
+
 
 _OPERATORS = {
-    operator.value: operator for operator in Operator if operator not in (Operator.TAGS, Operator.NULL)
+    operator.value: operator
+    for operator in Operator
+    if operator not in (Operator.TAGS, Operator.JSON, Operator.NULL)
 }
 _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0", ""})
+_MOST_STORABLE = 2**63 - 1
 
 
 def convert(
@@ -50,13 +83,15 @@ def _only(name: str, texts: list[str]) -> str:
     return texts[0]
 
 
+@converts(schemas.TEXT)
 def text(name: str, texts: list[str]) -> JsonValue:
-    """Take a text; of a repeated parameter the last one."""
+    """A text; of a repeated parameter the last one counts."""
     return texts[-1]
 
 
+@converts(schemas.INTEGER)
 def integer(name: str, texts: list[str]) -> JsonValue:
-    """Take a whole number."""
+    """A whole number."""
     value = _only(name, texts)
     try:
         return int(value)
@@ -64,16 +99,18 @@ def integer(name: str, texts: list[str]) -> JsonValue:
         raise _invalid(name, value, "Unable to convert to int.") from error
 
 
+@converts({"type": "integer", "minimum": 1})
 def positive_limit(name: str, texts: list[str]) -> JsonValue:
-    """Take the size of a page."""
+    """How many items a page holds at most; the server has a limit of its own."""
     value = integer(name, texts)
     if value <= 0:
         raise InputError("Limit must be positive.")
     return value
 
 
+@converts({"type": "string", "format": "uuid"})
 def uuid(name: str, texts: list[str]) -> JsonValue:
-    """Take an identifier in any form of a UUID."""
+    """An identifier in any form of a UUID."""
     value = _only(name, texts)
     require_uuid(name, value)
     return value
@@ -85,8 +122,9 @@ def require_uuid(name: str, value: str) -> None:
         raise _invalid(name, value, "Unable to convert to uuid.")
 
 
+@converts(schemas.FLAG)
 def flag(name: str, texts: list[str]) -> JsonValue:
-    """Take a truth value; empty is false."""
+    """A truth value; empty is false."""
     value = texts[-1].strip().lower()
     if value in _TRUE:
         return True
@@ -95,19 +133,22 @@ def flag(name: str, texts: list[str]) -> JsonValue:
     raise _invalid(name, texts[-1], "Expected true or false.")
 
 
+@converts(schemas.FLAG)
 def presence(name: str, texts: list[str]) -> JsonValue:
-    """Take a parameter whose mere presence counts, unless it says no in so many words."""
+    """A parameter whose mere presence counts, unless it says no in so many words."""
     return texts[-1].strip().lower() not in _FALSE - {""}
 
 
+@converts(schemas.TEXT)
 def names(name: str, texts: list[str]) -> JsonValue:
-    """Take a comma list of names: lower case, without blanks, each once."""
+    """A comma list of names; upper case, blanks and repetitions do not count."""
     parts = (part.strip().lower() for part in texts[-1].split(","))
     return list(dict.fromkeys(part for part in parts if part))
 
 
+@converts(schemas.TEXT)
 def words(name: str, texts: list[str]) -> JsonValue:
-    """Take a comma list of words: lower case, without blanks, repetitions kept."""
+    """A comma list of words; upper case and blanks do not count."""
     parts = (part.strip().lower() for part in texts[-1].split(","))
     return [part for part in parts if part]
 
@@ -126,13 +167,15 @@ def _compared(name: str, texts: list[str], convert_one: Callable[[str], JsonValu
     return Filter(column=name, operator=operator, value=convert_one(rest))
 
 
+@converts(schemas.TEXT)
 def text_filter(name: str, texts: list[str]) -> JsonValue:
-    """Filter on a text, with an operator or without."""
+    """Filter on a text: ``value`` or ``operator:value`` (eq, neq, gt, gte, lt, lte, has, in, nin)."""
     return _compared(name, texts, lambda value: value)
 
 
+@converts(schemas.TEXT)
 def uuid_filter(name: str, texts: list[str]) -> JsonValue:
-    """Filter on an identifier."""
+    """Filter on an identifier: ``value`` or ``operator:value`` (eq, neq, gt, gte, lt, lte, in, nin)."""
 
     def identifier(value: str) -> str:
         require_uuid(name, value)
@@ -141,8 +184,9 @@ def uuid_filter(name: str, texts: list[str]) -> JsonValue:
     return _compared(name, [_only(name, texts)], identifier)
 
 
+@converts({"type": "string", "examples": ["gte:2026-11-21 22:37:10"]})
 def time_filter(name: str, texts: list[str]) -> JsonValue:
-    """Filter on a time in ISO 8601 form (blank or T), compared by the second."""
+    """Filter on a time in ISO 8601 form, by the second: ``value`` or ``operator:value``."""
 
     def moment(value: str) -> JsonValue:
         try:
@@ -153,36 +197,55 @@ def time_filter(name: str, texts: list[str]) -> JsonValue:
     return _compared(name, texts, moment)
 
 
+@converts(schemas.TEXT)
 def integer_filter(name: str, texts: list[str]) -> JsonValue:
-    """Filter on a whole number."""
-    return _compared(name, [_only(name, texts)], lambda value: integer(name, [value]))
+    """Filter on a whole number: ``value`` or ``operator:value``."""
+
+    def storable(value: str) -> JsonValue:
+        number = integer(name, [value])
+        if not -_MOST_STORABLE <= number <= _MOST_STORABLE:
+            raise _invalid(name, value, f"Expected a whole number up to {_MOST_STORABLE}.")
+        return number
+
+    return _compared(name, [_only(name, texts)], storable)
 
 
+@converts(schemas.FLAG)
 def flag_filter(name: str, texts: list[str]) -> JsonValue:
     """Filter on a truth value."""
     return Filter(column=name, operator=Operator.EQ, value=flag(name, texts))
 
 
+@converts(schemas.JSON_TEXT)
 def json_filter(name: str, texts: list[str]) -> JsonValue:
-    """Filter on a JSON object, compared as a whole with keys in the order given."""
+    """Filter on a JSON object, compared as a whole; the order of keys does not count."""
     try:
         value = wire.parse_json(texts[-1])
     except ValueError as error:
         raise _invalid(name, texts[-1], "Expected the text of a JSON object.") from error
     if not isinstance(value, dict):
         raise _invalid(name, texts[-1], "Expected the text of a JSON object.")
-    return Filter(column=name, operator=Operator.EQ, value=dump(value))
+    return Filter(column=name, operator=Operator.JSON, value=value)
 
 
+@converts(schemas.TEXT)
 def tags_filter(name: str, texts: list[str]) -> JsonValue:
     """Filter on tags, a comma list; rows must have all of them."""
     return Filter(column=name, operator=Operator.TAGS, value=[part.strip() for part in texts[-1].split(",")])
 
 
+# What several lists and objects have, in the words of their callers.
+ALL_PROJECTS = flag.meaning("List what all projects have, which takes the right to.")
+INCLUDE_OUTPUT = flag.meaning("Show the output of each item as well.")
+NAMESPACE = text.meaning("The namespace that a name is looked up in; the default one without it.")
+SCOPE = text.meaning("private, which is the default, or public, which takes the right to.")
+ERRORS_ONLY = flag.meaning("Leave out tasks that are not in ERROR, and what is below them.")
+MAX_DEPTH = integer.meaning("How many levels of nested executions to descend; all without it.")
+FIELDS = names.meaning("A comma list of the attributes to show besides the id; all of them without it.")
 PAGING: Mapping[str, Converter] = {
-    "marker": uuid,
+    "marker": uuid.meaning("The id of the last item of the page before this one."),
     "limit": positive_limit,
-    "sort_keys": names,
-    "sort_dirs": words,
-    "fields": names,
+    "sort_keys": names.meaning("A comma list of the attributes to sort by."),
+    "sort_dirs": words.meaning("A comma list of directions, asc or desc, one for each of sort_keys."),
+    "fields": FIELDS,
 }

@@ -13,9 +13,11 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from mistral_lite.api import wire
+from mistral_lite.api import schemas, wire
 from mistral_lite.api.parameters import PAGING, Converter
 from mistral_lite.api.routing import Call
+from mistral_lite.api.schemas import Component, Schema
+from mistral_lite.api.services import ApiServices
 from mistral_lite.db.listing import Filter, Operator, Page, Row, Source, select_page
 from mistral_lite.errors import InputError
 from mistral_lite.jsontext import JsonObject, JsonValue
@@ -23,31 +25,40 @@ from mistral_lite.jsontext import JsonObject, JsonValue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
-    """One attribute of a resource: the columns it needs and how its value is made from a row."""
+    """One attribute of a resource: the columns it needs, how its value is made from a row, and its schema."""
 
     needs: tuple[str, ...]
     render: Callable[[Mapping[str, JsonValue]], JsonValue]
+    schema: Schema
 
 
-def plain(column: str) -> Attribute:
+_TEXT_OR_NULL = schemas.or_null(schemas.TEXT)
+_MOMENT_OR_NULL = schemas.or_null(schemas.MOMENT)
+_JSON_OR_NULL = schemas.or_null(schemas.JSON_TEXT)
+_TEXTS_OR_NULL = schemas.or_null(schemas.TEXTS)
+
+
+def plain(column: str, schema: Schema = _TEXT_OR_NULL) -> Attribute:
     """Return an attribute that shows a column as it is."""
-    return Attribute(needs=(column,), render=lambda row: row[column])
+    return Attribute(needs=(column,), render=lambda row: row[column], schema=schema)
 
 
-def moment(column: str) -> Attribute:
+def moment(column: str, schema: Schema = _MOMENT_OR_NULL) -> Attribute:
     """Return an attribute that shows a time."""
-    return Attribute(needs=(column,), render=lambda row: wire.time_text(row[column]))
+    return Attribute(needs=(column,), render=lambda row: wire.time_text(row[column]), schema=schema)
 
 
 def json_inside(column: str) -> Attribute:
     """Return an attribute that is JSON inside a string."""
-    return Attribute(needs=(column,), render=lambda row: wire.respaced(row[column]))
+    return Attribute(needs=(column,), render=lambda row: wire.respaced(row[column]), schema=_JSON_OR_NULL)
 
 
-def json_value(column: str) -> Attribute:
-    """Return an attribute that is real JSON, null where the column is null."""
+def json_value(column: str, schema: Schema = _TEXTS_OR_NULL) -> Attribute:
+    """Return an attribute that is real JSON (usually tags), null where the column is null."""
     return Attribute(
-        needs=(column,), render=lambda row: None if row[column] is None else json.loads(row[column])
+        needs=(column,),
+        render=lambda row: None if row[column] is None else json.loads(row[column]),
+        schema=schema,
     )
 
 
@@ -55,14 +66,15 @@ def json_value(column: str) -> Attribute:
 class Resource:
     """A noun as the API shows it.
 
-    ``attributes`` in wire order. ``single_only`` are left out of lists unless asked for by ``fields``.
-    ``declared`` are further names that ``fields`` may hold without effect. ``filters`` are the parameters of
+    ``attributes`` in wire order. ``single_only`` are left out of lists unless asked for by ``fields``,
+    ``never_listed`` even then. ``declared`` are further names that ``fields`` may hold without effect. ``filters`` are the parameters of
     lists besides paging that compare a column.
     """
 
     collection: str
     attributes: Mapping[str, Attribute]
     single_only: frozenset[str] = frozenset()
+    never_listed: frozenset[str] = frozenset()
     declared: tuple[str, ...] = ()
     filters: Mapping[str, Converter] = field(default_factory=dict)
 
@@ -70,6 +82,29 @@ class Resource:
     def query(self) -> Mapping[str, Converter]:
         """Return the parameters that lists of this noun know."""
         return {**PAGING, **self.filters}
+
+    @property
+    def item(self) -> Component:
+        """Return the schema of one of these; which attributes an answer leaves out differs."""
+        return Component(
+            name="".join(part.capitalize() for part in self.collection.split("_")).removesuffix("s"),
+            schema=schemas.object_of(
+                {}, optional={name: item.schema for name, item in self.attributes.items()}
+            ),
+        )
+
+    @property
+    def collected(self) -> Schema:
+        """Return the schema of an answer that holds several of these."""
+        return schemas.object_of({self.collection: schemas.array_of(self.item)})
+
+    @property
+    def page(self) -> Schema:
+        """Return the schema of a page of these, with the link to the next one."""
+        return schemas.object_of(
+            {self.collection: schemas.array_of(self.item)},
+            optional={"next": {"type": "string", "format": "uri"}},
+        )
 
     def columns_of(self, names: Iterable[str]) -> list[str]:
         """Return the columns that attributes need, each once, the id always."""
@@ -100,36 +135,59 @@ class Resource:
     def listed(self, call: Call, *extra: str, without: Iterable[str] = ()) -> list[str]:
         """Return the attributes that a list shows: those of ``fields``, else the usual ones and ``extra``."""
         left_out = (self.single_only - set(extra)) | set(without)
-        return self.chosen(call, [name for name in self.attributes if name not in left_out])
+        chosen = self.chosen(call, [name for name in self.attributes if name not in left_out])
+        return [name for name in chosen if name not in self.never_listed]
 
 
-def read_page(
-    connection: sa.Connection,
+# Adds to rows of a page what is no column of theirs, for the attributes that are shown.
+Completion = Callable[[sa.Connection, Sequence[Row], Sequence[str]], Sequence[Row]]
+
+
+def answer_page(
+    services: ApiServices,
     call: Call,
     resource: Resource,
     source: Source,
     names: Sequence[str],
     *,
-    max_limit: int,
     fixed: Sequence[Filter] = (),
-) -> tuple[Sequence[Row], JsonObject]:
-    """Return the rows of the page that a call asks for, and what its answer holds besides them.
+    complete: Completion | None = None,
+) -> JsonObject:
+    """Return the page of ``source`` that a call asks for, its rows shown with the attributes ``names``.
 
     ``fixed`` are filters that the path implies; they show in the link to the next page.
     """
     given = [value for name, value in call.query.items() if name in resource.filters]
     filters = (*given, *fixed)
+    limit = services.settings.max_limit
     page = Page(
-        sort=sort_of(call, default="created_at"),
-        limit=min(call.query.get("limit") or max_limit, max_limit),
+        sort=_sortable(sort_of(call, default="created_at"), resource, source),
+        limit=min(call.query.get("limit") or limit, limit),
         marker=call.query.get("marker"),
         filters=(*filters, *_null_filters(call, resource, {item.column for item in filters})),
     )
-    rows = select_page(connection, source, page, resource.columns_of(names))
-    if len(rows) < page.limit:
-        return rows, {}
-    link = next_link(call, resource.collection, page.sort, filters, page.limit, rows[-1]["id"])
-    return rows, {"next": link}
+    with services.database.read(is_snapshot=complete is not None) as connection:
+        rows = select_page(connection, source, page, resource.columns_of(names))
+        completed = complete(connection, rows, names) if complete else rows
+    answer: JsonObject = {resource.collection: [resource.show(row, names) for row in completed]}
+    if len(rows) == page.limit:
+        answer["next"] = next_link(call, resource.collection, page.sort, filters, page.limit, rows[-1]["id"])
+    return answer
+
+
+def answer_one(
+    services: ApiServices,
+    call: Call,
+    resource: Resource,
+    find: Callable[[sa.Connection], Row],
+    complete: Completion | None = None,
+) -> JsonObject:
+    """Return what ``find`` finds, with all attributes or those of ``fields``."""
+    names = resource.chosen(call, resource.attributes)
+    with services.database.read(is_snapshot=complete is not None) as connection:
+        row = find(connection)
+        completed = complete(connection, [row], names)[0] if complete else row
+    return resource.show(completed, names)
 
 
 def sort_of(call: Call, *, default: str) -> tuple[tuple[str, bool], ...]:
@@ -146,6 +204,17 @@ def sort_of(call: Call, *, default: str) -> tuple[tuple[str, bool], ...]:
     padded = [*directions, *["asc"] * (len(keys) - len(directions))]
     order = [(key, direction == "desc") for key, direction in zip(keys, padded, strict=True)]
     return tuple(order if "id" in keys else [*order, ("id", False)])
+
+
+def _sortable(
+    sort: tuple[tuple[str, bool], ...], resource: Resource, source: Source
+) -> tuple[tuple[str, bool], ...]:
+    """Return ``sort``. Raises ``InputError`` for what is not shown, or is no column."""
+    possible = [name for name in resource.attributes if name in source.columns]
+    for name, _ in sort:
+        if name not in possible:
+            raise InputError(f"Lists cannot be sorted by '{name}'. Choose from: {', '.join(possible)}.")
+    return sort
 
 
 def next_link(
@@ -189,11 +258,12 @@ def _filter_text(item: Filter) -> str:
 
     if item.operator is Operator.TAGS:
         return ",".join(item.value)
+    if item.operator is Operator.JSON:
+        return wire.json_text(item.value)
     if item.operator in (Operator.IN, Operator.NIN):
         return f"{item.operator}:{','.join(one(value) for value in item.value)}"
-    # Truth values and JSON objects know no operators; the others read their own prefix back.
-    is_bare = isinstance(item.value, bool) or (isinstance(item.value, str) and item.value.startswith("{"))
-    return one(item.value) if is_bare else f"{item.operator}:{one(item.value)}"
+    # Truth values know no operators; the others read their own prefix back.
+    return one(item.value) if isinstance(item.value, bool) else f"{item.operator}:{one(item.value)}"
 
 
 def _null_filters(call: Call, resource: Resource, taken: set[str]) -> list[Filter]:

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import webob
 
+from mistral_lite.api import schemas
 from mistral_lite.api.errors import fault_response
 from mistral_lite.api.routing import Call, route, upload_route
 from mistral_lite.api.services import ApiServices
 from mistral_lite.errors import InputError, UnavailableError
 from mistral_lite.jsontext import JsonValue
+
+_LINK = schemas.object_of(dict.fromkeys(("href", "target", "rel"), schemas.TEXT))
+_VERSION = schemas.object_of({"id": schemas.TEXT, "status": schemas.TEXT, "links": schemas.array_of(_LINK)})
+_VERSIONS = schemas.object_of({"versions": schemas.array_of(_VERSION)})
 
 
 class Root:
@@ -20,18 +25,18 @@ class Root:
     def __init__(self, services: ApiServices) -> None:
         self._info_path = services.settings.info_path
 
-    @route("GET")
+    @route("GET", is_public=True, answer=_VERSIONS)
     def list_versions(self, call: Call) -> JsonValue:
         """Return the versions of the API."""
         link = {"href": f"{call.base_url}/v2", "target": "v2", "rel": "self"}
         return {"versions": [{"id": "v2.0", "status": "CURRENT", "links": [link]}]}
 
-    @route("GET", "v2")
+    @route("GET", "v2", is_public=True, answer=schemas.object_of({"uri": schemas.TEXT}))
     def get_version(self, call: Call) -> JsonValue:
         """Return where version 2 is."""
         return {"uri": f"{call.base_url}/v2"}
 
-    @upload_route("GET", "info")
+    @upload_route("GET", "info", is_public=True, answer=schemas.ANYTHING)
     def get_info(self, call: Call) -> JsonValue:
         """Return the JSON that the operator put into the info file."""
         if self._info_path is None:
@@ -48,7 +53,7 @@ class Health:
     def __init__(self, services: ApiServices) -> None:
         self._database = services.database
 
-    @route("GET")
+    @route("GET", is_public=True, answer=schemas.TEXT, media_type="text/plain", refusals=(503,))
     def check_health(self, call: Call) -> JsonValue:
         """Answer 200 if requests can be served, which takes a database, else 503."""
         try:

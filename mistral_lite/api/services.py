@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mistral_lite.actions.registry import ActionRegistry
+from mistral_lite.api.access import AccessRules
+from mistral_lite.api.auth.base import Authenticator, NoAuthentication
+from mistral_lite.api.delegation import Delegation
+from mistral_lite.api.gate import Gate
+from mistral_lite.api.waiting import Waiting
 from mistral_lite.clock import Clock, SystemClock
 from mistral_lite.db.transaction import Database
 from mistral_lite.expressions.base import ExpressionEvaluator
@@ -31,7 +36,7 @@ class ApiSettings:
     ``rpc_response_timeout_s`` bounds a synchronous action run. ``field_size_limit_kb`` bounds inputs,
     parameters and results (negative: unlimited), ``max_body_bytes`` whole request bodies.
     ``trust_proxy_headers``: build links from X-Forwarded-Proto, -Host and -Prefix. ``notify``: publishers
-    that hear of every execution.
+    that hear of every execution. ``has_dynamic_actions``: whether code may be uploaded and run.
     """
 
     max_limit: int = 1000
@@ -47,6 +52,7 @@ class ApiSettings:
     max_body_bytes: int = 16 * 1024 * 1024
     trust_proxy_headers: bool = False
     notify: tuple[JsonObject, ...] = ()
+    has_dynamic_actions: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +65,8 @@ class ApiServices:
     evaluator: ExpressionEvaluator
     settings: ApiSettings = field(default_factory=ApiSettings)
     clock: Clock = field(default_factory=SystemClock)
+    waiting: Waiting = field(default_factory=Waiting)
+    access: AccessRules = field(default_factory=AccessRules)
+    gate: Gate = field(default_factory=Gate)
+    authenticator: Authenticator = field(default_factory=NoAuthentication)
+    delegation: Delegation = field(default_factory=Delegation)

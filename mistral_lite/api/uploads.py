@@ -9,9 +9,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from oslo_utils import uuidutils
 
-from mistral_lite.api import parameters
+from mistral_lite.api import parameters, schemas
 from mistral_lite.api.parameters import Converter
 from mistral_lite.api.routing import Call
+from mistral_lite.api.schemas import Component
 from mistral_lite.api.services import ApiServices, ValidationMode
 from mistral_lite.db import definitions
 from mistral_lite.db.listing import Row
@@ -21,10 +22,18 @@ from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.lang import parse
 
 QUERY: Mapping[str, Converter] = {
-    "scope": parameters.text,
-    "namespace": parameters.text,
-    "skip_validation": parameters.presence,
+    "scope": parameters.SCOPE,
+    "namespace": parameters.text.meaning("The namespace of the definitions; the default one without it."),
+    "skip_validation": parameters.presence.meaning(
+        "Store it unchecked, where the operator allows that; the presence of the parameter counts."
+    ),
 }
+VERDICT = Component(
+    name="Verdict",
+    schema=schemas.object_of(
+        {"valid": schemas.FLAG}, optional={"error": schemas.TEXT, "warnings": schemas.TEXTS}
+    ),
+)
 _MAX_NAME_LENGTH = 255
 
 
@@ -38,16 +47,16 @@ class Upload:
     now: datetime
 
     @classmethod
-    def of(cls, call: Call, services: ApiServices) -> Upload:
+    def of(cls, call: Call, services: ApiServices, publicize_rule: str) -> Upload:
         """Read the parameters. Raises ``InputError``, and ``ForbiddenError`` for publishing without right."""
         scope = call.query.get("scope") or "private"
         if scope not in ("private", "public"):
             raise InputError(f"Scope must be one of: private, public; actual: {scope}")
         if scope == "public":
-            call.context.require_admin("make a definition public")
+            call.authorize(publicize_rule)
         namespace = call.query.get("namespace")
-        if namespace is not None and len(namespace) > _MAX_NAME_LENGTH:
-            raise InputError(f"The namespace is longer than {_MAX_NAME_LENGTH} characters.")
+        if namespace is not None:
+            check_length("namespace", namespace)
         return cls(
             scope=scope, namespace=namespace, project_id=call.context.project_id, now=services.clock.now()
         )
@@ -72,6 +81,12 @@ def verdict(text: str, check: Callable[[str], object]) -> JsonObject:
         return {"valid": False, "error": error.message}
     warnings = parse.lint(text)
     return {"valid": True, "warnings": warnings} if warnings else {"valid": True}
+
+
+def check_length(noun: str, text: str) -> None:
+    """Raise ``InputError`` for a text that does not fit into its column."""
+    if len(text) > _MAX_NAME_LENGTH:
+        raise InputError(f"The {noun} is longer than {_MAX_NAME_LENGTH} characters.")
 
 
 def check_name(name: str, noun: str, *, may_look_like_id: bool = True) -> None:

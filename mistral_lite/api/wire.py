@@ -7,8 +7,9 @@ Numbers of any size and the order of keys survive; what a database or an express
 from __future__ import annotations
 
 import json
+import math
 import re
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 
 from mistral_lite.jsontext import JsonValue
 
@@ -20,10 +21,17 @@ def _refuse_constant(name: str) -> JsonValue:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("a number is too large")
+    return value
+
+
 def parse_json(text: str) -> JsonValue:
     """Return the value of a JSON text. Raises ``ValueError`` if it is none or cannot be carried."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
@@ -57,6 +65,8 @@ def parse_time(text: str) -> datetime:
     """Return the time that a filter names, in UTC, without fractions. Raises ``ValueError``."""
     value = datetime.fromisoformat(text.strip())
     value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if value.year == MAXYEAR:
+        raise ValueError("there must be a second after it")
     return value.replace(microsecond=0)
 
 

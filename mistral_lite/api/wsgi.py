@@ -12,10 +12,11 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 
-from mistral_lite import config, log, log_setup, parts
-from mistral_lite.api.app import Environ, WsgiApp, build_app
+from mistral_lite import config, log, log_setup, parts, plugin_options
+from mistral_lite.api.app import Environ, WsgiApp
 from mistral_lite.api.errors import error_response
-from mistral_lite.api.wiring import make_services
+from mistral_lite.api.waiting import Waiting
+from mistral_lite.api.wiring import listen_for_applied, make_app, make_services
 from mistral_lite.errors import InputError, MistralLiteError, UnavailableError
 from mistral_lite.rpc.messaging import RemoteDoorbell, get_transport
 
@@ -66,12 +67,16 @@ def _build() -> WsgiApp:
             f"The environment variable {CONFIG_FILE} is not set: it names the configuration file."
         )
     settings = config.load(files)
-    parts.require_no_authentication(settings)
     log_setup.setup(settings)
+    plugin_options.publish(settings)
     database = parts.make_database(settings)
     doorbell = make_doorbell(settings)
+    waiting = Waiting()
+    # Before anything is started: this may fail, and is tried again with the next request.
+    app = make_app(settings, make_services(settings, database, doorbell, waiting))
     doorbell.start()
-    return build_app(make_services(settings, database, doorbell))
+    listen_for_applied(database, waiting).start()
+    return app
 
 
 application = Application()

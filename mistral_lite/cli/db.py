@@ -71,13 +71,17 @@ def require_current(url: str) -> None:
     wanted, present = head(), current(url)
     if present == wanted:
         return
-    known = {script.revision for script in _scripts().walk_revisions()}
     if present is None:
         raise ConflictError("The database has no tables yet: run 'mistral-lite db upgrade' first.")
-    if present in known:
+    if is_known(present):
         raise ConflictError(
             f"The database is at revision {present}, this release needs {wanted}: run 'mistral-lite db upgrade' first."
         )
+
+
+def is_known(revision: str) -> bool:
+    """Tell whether this release has the migration ``revision``; one that it has not is of a newer release."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
 
 
 def _alembic(connection: sa.Connection | None = None) -> Config:

@@ -12,37 +12,62 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
 from types import FrameType
 
 from cheroot import wsgi
 
 from mistral_lite import config, log
-from mistral_lite.api.app import build_app
 from mistral_lite.api.services import ApiServices
+from mistral_lite.api.wiring import make_app
 
 LOG = logging.getLogger(__name__)
 
-DRAIN_S = 5.0
+# How long requests that are being answered may take at the end.
+_DRAIN_S = 5.0
 _API_THREADS = 20
 _WAITING_CONNECTIONS = 128
 
 
 def start_api(settings: config.Settings, services: ApiServices, stack: ExitStack) -> None:
     """Serve the API at ``[api] host`` and ``port`` until ``stack`` unwinds."""
+    if not settings.auth.enabled:
+        _warn_of_strangers(settings.api.host)
     server = wsgi.Server(
         (settings.api.host, settings.api.port),
-        build_app(services),
+        make_app(settings, services),
         numthreads=_API_THREADS,
         server_name="mistral-lite",
         # Connections that wait to be accepted; the default of 5 resets them under a burst.
         request_queue_size=_WAITING_CONNECTIONS,
     )
-    server.shutdown_timeout = DRAIN_S
+    server.shutdown_timeout = _DRAIN_S
     server.prepare()
     thread = threading.Thread(target=server.serve, name="api", daemon=True)
     thread.start()
-    stack.callback(thread.join, DRAIN_S)
+    stack.callback(thread.join, _DRAIN_S)
     stack.callback(server.stop)
+
+
+def _warn_of_strangers(host: str) -> None:
+    """Warn an operator whose API asks nobody who they are, and can be reached from elsewhere."""
+    if not _is_loopback(host):
+        log.write(
+            LOG,
+            logging.WARNING,
+            log.Event.AUTHENTICATION_OFF,
+            "ANYBODY WHO REACHES THIS API MAY DO EVERYTHING: [pecan] auth_enable is false and it does not listen on "
+            "this machine only. Set [api] host = 127.0.0.1, or ask callers who they are",
+            host=host,
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        addresses = {entry[4][0] for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return False
+    return all(ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)
 
 
 @contextmanager

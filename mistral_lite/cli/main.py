@@ -17,7 +17,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mistral_lite import __version__, log_setup
+from sqlalchemy.engine import make_url
+
+from mistral_lite import __version__, log_setup, plugin_options
 from mistral_lite.cli import db
 from mistral_lite.config import OptionValues, Settings, load
 from mistral_lite.errors import ConflictError, InputError, MistralLiteError
@@ -29,13 +31,12 @@ _DATABASE_FILE = "mistral.sqlite"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command of ``mistral-lite`` and return its exit code."""
     arguments = _parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], None] = arguments.run
+    run: Callable[[argparse.Namespace], int | None] = arguments.run
     try:
-        run(arguments)
+        return run(arguments) or 0
     except MistralLiteError as error:
         print(f"mistral-lite: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_config_file(command)
         command.set_defaults(run=run)
     _add_db(commands)
+    _add_doctor(commands)
     return parser
 
 
@@ -93,6 +95,22 @@ def _add_db(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         _add_config_file(step)
 
 
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "doctor",
+        help="say what is wrong, what is stuck, and what an execution waits for",
+        description="Checks the set-up and lists what nothing will wake; explains an execution if one is named. "
+        "Works on [database] connection; without one, on the database that 'serve' uses. Exit code 1: there "
+        "is a problem.",
+    )
+    command.add_argument("execution", nargs="?", metavar="EXECUTION", help="id of an execution of any kind")
+    command.add_argument("--fix", action="store_true", help="repair what is safe to repair")
+    command.add_argument("--format", choices=("plain", "json"), default="plain", help="default: plain")
+    _add_state_dir(command)
+    _add_config_file(command)
+    command.set_defaults(run=_doctor)
+
+
 def _add_config_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config-file",
@@ -124,6 +142,8 @@ def _serve(arguments: argparse.Namespace) -> None:
         defaults={
             ("api", "host"): "127.0.0.1",
             ("pecan", "auth_enable"): False,
+            # Whoever sits before it does not want to wait.
+            ("executor", "drain_timeout"): 5,
             # Whoever may start workflows here may reach this machine anyway.
             ("action_std_http", "denied_cidrs"): [],
             **_default_database(arguments.state_dir),
@@ -133,6 +153,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     log_setup.setup(settings)
     _make_state_dir(arguments.state_dir)
     _require_free_port(settings, "--port")
+    plugin_options.publish(settings)
     db.upgrade(_connection(settings))
     log_setup.reread_levels_on_sighup(settings)
     _say_what_next(settings)
@@ -161,6 +182,7 @@ def _executor(arguments: argparse.Namespace) -> None:
     _require_bus(settings)
     log_setup.setup(settings)
     log_setup.reread_levels_on_sighup(settings)
+    plugin_options.publish(settings)
     roles.run_executor(settings)
 
 
@@ -171,6 +193,7 @@ def _role_settings(arguments: argparse.Namespace) -> Settings:
     log_setup.setup(settings)
     db.require_current(connection)
     log_setup.reread_levels_on_sighup(settings)
+    plugin_options.publish(settings)
     return settings
 
 
@@ -187,6 +210,27 @@ def _db_downgrade(arguments: argparse.Namespace) -> None:
 def _db_current(arguments: argparse.Namespace) -> None:
     present, newest = db.current(_db_connection(arguments)), db.head()
     print(f"The schema is at revision {present or 'none'}; this release needs {newest or 'none'}.")
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from mistral_lite.cli import roles  # noqa: PLC0415 - see the module's docstring
+
+    settings = load(arguments.config_file, defaults=_default_database(arguments.state_dir))
+    log_setup.setup(settings)
+    connection = _connection(settings)
+    _require_file(connection)
+    report = roles.run_doctor(settings, db.current(connection), arguments.execution, must_fix=arguments.fix)
+    print(report.to_json() if arguments.format == "json" else report.to_text())
+    return 0 if report.is_healthy else 1
+
+
+def _require_file(connection: str) -> None:
+    """Raise if ``connection`` names an SQLite file that is not there: looking at it would make it."""
+    path = make_url(connection).database
+    if connection.startswith("sqlite") and path and not Path(path).exists():
+        raise InputError(
+            f"There is no database {path}. Name its folder with --state-dir, or a file with --config-file."
+        )
 
 
 def _db_connection(arguments: argparse.Namespace) -> str:

@@ -143,7 +143,10 @@ def test_forms_of_runs(
         ({"name": "away", "params": {"run_sync": True}}, "asynchronous"),
         ({"name": "std.noop", "params": {"timeout": "soon"}}, "timeout"),
         ({"name": "std.noop", "params": {"timeout": 0}}, "timeout"),
+        ({"name": "std.noop", "params": {"timeout": 10**400}}, "timeout"),
         ({"name": "std.noop", "params": {"target": 1}}, "target"),
+        ({"name": "std.noop", "params": {"target": "a\0b"}}, "target"),
+        ({"name": "std.noop", "params": {"target": "x" * 256}}, "target"),
         ({"name": "std.noop", "params": {"save_result": "maybe"}}, "save_result"),
         ({"name": "std.echo", "input": {"output": "x" * 2048}}, "limit"),
     ],
@@ -325,7 +328,8 @@ def test_lists_show_output_on_demand(api: Any) -> None:
     for yes in ("True", "true", "1"):
         listed = api.get(f"/v2/action_executions?include_output={yes}").json["action_executions"]
         assert listed == [{**item, "output": '{"result": 1}'}]
-    assert api.get(f"/v2/action-executions/{ident(1)}").json == {**item, "output": '{"result": 1}'}
+    single = {**item, "output": '{"result": 1}', "waiting_for": None}
+    assert api.get(f"/v2/action-executions/{ident(1)}").json == single
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_defaults(api: Any, body: dict[str, Any]) -> None:
         ({"event": "e" * 81}, 400, "80"),
         ({"name": "e" * 256}, 400, "255"),
         ({"scope": "other"}, 400, "private, public"),
-        ({"scope": "public"}, 403, "administrator"),
+        ({"scope": "public"}, 403, "insufficient permissions"),
         ({"id": UNKNOWN}, 400, "read only"),
         ({"created_at": "2026-01-01 00:00:00"}, 400, "read only"),
         ({"updated_at": None}, 400, "read only"),
@@ -140,7 +140,7 @@ def test_the_same_again_is_a_conflict(api: Any, body: dict[str, Any], ids: dict[
         ({"workflow_id": "zz"}, 400, "uuid"),
         ({"workflow_id": UNKNOWN}, 404, UNKNOWN),
         ({"workflow_input": {"y": 1}}, 400, "unexpected=['y']"),
-        ({"scope": "public"}, 403, "administrator"),
+        ({"scope": "public"}, 403, "insufficient permissions"),
     ],
 )
 def test_refused_on_change(

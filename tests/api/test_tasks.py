@@ -49,10 +49,11 @@ def test_one_task(api: Any) -> None:
         "updated_at": None,
         "started_at": "2026-11-21 22:37:10",
         "finished_at": None,
+        "waiting_for": None,
     }
     assert sum("type" in key for key in shown) == 1
     listed = api.get("/v2/tasks").json["tasks"][0]
-    assert set(shown) - set(listed) == {"result"}
+    assert set(shown) - set(listed) == {"result", "waiting_for"}
     assert api.get(f"/v2/executions/{ident(1)}/tasks").json == {"tasks": [listed]}
     assert api.get(f"/v2/tasks/{ident(2)}?fields=state,result").json == {
         "id": ident(2),
@@ -236,6 +237,8 @@ def test_actions_of_a_task(api: Any) -> None:
     assert "output" not in listed[0]
     full = api.get(f"/v2/tasks/{ident(2)}/action_executions?include_output=1").json["action_executions"][0]
     assert full["output"] == '{"result": 1}'
-    assert api.get(f"/v2/tasks/{ident(2)}/action_executions/{ident(3)}").json == full
+    single = api.get(f"/v2/tasks/{ident(2)}/action_executions/{ident(3)}").json
+    assert single.pop("waiting_for")["kind"] == "callback"
+    assert single == full
     assert api.get(f"/v2/tasks/{ident(4)}/action_executions/{ident(3)}").status == 404
     assert api.get(f"/v2/tasks/{ident(4)}/action_executions").json == {"action_executions": []}

@@ -230,3 +230,10 @@ def test_fields_restrict_what_is_shown(api: Any) -> None:
     assert set(api.get("/v2/workflows/one?fields=name").json) == {"id", "name"}
     refused = api.get("/v2/workflows?fields=zzz")
     assert (refused.status, "checksum" in refused.fault) == (400, True)
+
+
+def test_the_namespace_may_be_part_of_the_path(api: Any) -> None:
+    made = api.call("POST", "/v2/workflows/n1?namespace=n2", ONE)
+    assert (made.status, made.json["workflows"][0]["namespace"]) == (201, "n1")
+    assert api.get("/v2/workflows/one?namespace=n1").status == 200
+    assert api.get("/v2/workflows/one").status == 404

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from mistral_lite.api import commands, parameters
-from mistral_lite.api.resources import read_page
+from mistral_lite.api import commands, maintenance, parameters
+from mistral_lite.api.resources import answer_page
 from mistral_lite.api.routing import Call, route
 from mistral_lite.api.services import ApiServices
+from mistral_lite.api.v2 import waiting_for
 from mistral_lite.api.v2.runs import Runner
 from mistral_lite.api.v2.types import bodies
 from mistral_lite.api.v2.views import ACTION_EXECUTION
-from mistral_lite.api.waiting import wait_until
 from mistral_lite.db import executions, inbox
 from mistral_lite.db.listing import Row
+from mistral_lite.db.waits import Noun
 from mistral_lite.errors import ConflictError, ForbiddenError, InputError, NotFoundError
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.workflow.starting import check_size
@@ -28,35 +29,61 @@ class ActionExecutions:
         self._services = services
         self._runner = Runner(services)
 
-    @route("GET", query={**ACTION_EXECUTION.query, "include_output": parameters.flag})
+    @route(
+        "GET",
+        rule="action_executions:list",
+        query={**ACTION_EXECUTION.query, "include_output": parameters.INCLUDE_OUTPUT},
+        answer=ACTION_EXECUTION.page,
+    )
     def list_all(self, call: Call) -> JsonValue:
         """Return a page of action executions."""
         names = ACTION_EXECUTION.listed(call, *(["output"] if call.query.get("include_output") else []))
-        with self._services.database.read() as connection:
-            rows, rest = read_page(
-                connection,
-                call,
-                ACTION_EXECUTION,
-                executions.action_source(call.context.viewer),
-                names,
-                max_limit=self._services.settings.max_limit,
-            )
-        return {"action_executions": [ACTION_EXECUTION.show(row, names) for row in rows], **rest}
+        source = executions.action_source(call.context.viewer)
+        complete = waiting_for.completion(Noun.ACTION, names)
+        return answer_page(self._services, call, ACTION_EXECUTION, source, names, complete=complete)
 
-    @route("POST", status=201, body=bodies.ACTION_EXECUTION)
+    @route(
+        "POST",
+        rule="action_executions:create",
+        status=201,
+        body=bodies.ACTION_EXECUTION,
+        answer=ACTION_EXECUTION.item,
+    )
     def run(self, call: Call) -> JsonValue:
         """Run an action on its own."""
         return self._runner.run(call)
 
-    @route("GET", "*", query={"fields": parameters.names})
+    @route(
+        "GET",
+        "*",
+        rule="action_executions:get",
+        query={"fields": parameters.FIELDS},
+        answer=ACTION_EXECUTION.item,
+    )
     def get(self, call: Call, action_execution_id: str) -> JsonValue:
         """Return one action execution."""
         names = ACTION_EXECUTION.chosen(call, ACTION_EXECUTION.attributes)
         return ACTION_EXECUTION.show(self._get(call, action_execution_id), names)
 
     # The how-to for third parties posts; the client puts. Both mean the same.
-    @route("POST", "*", body=bodies.ACTION_EXECUTION)
-    @route("PUT", "*", body=bodies.ACTION_EXECUTION)
+    @route(
+        "POST",
+        "*",
+        rule="action_executions:update",
+        in_maintenance=maintenance.late_result,
+        body=bodies.ACTION_EXECUTION,
+        answer=ACTION_EXECUTION.item,
+        refusals=(409,),
+    )
+    @route(
+        "PUT",
+        "*",
+        rule="action_executions:update",
+        in_maintenance=maintenance.late_result,
+        body=bodies.ACTION_EXECUTION,
+        answer=ACTION_EXECUTION.item,
+        refusals=(409,),
+    )
     def update(self, call: Call, action_execution_id: str) -> JsonValue:
         """Take the result of an action from whoever computed it, or pause or resume the action."""
         wanted = call.body.get("state")
@@ -74,7 +101,7 @@ class ActionExecutions:
             self._pause_or_resume(row, state)
         return ACTION_EXECUTION.show(self._get(call, action_execution_id))
 
-    @route("DELETE", "*", status=204)
+    @route("DELETE", "*", rule="action_executions:delete", status=204)
     def delete(self, call: Call, action_execution_id: str) -> JsonValue:
         """Delete a finished stand-alone run, if the operator allows that."""
         if not self._services.settings.allow_action_execution_deletion:
@@ -92,32 +119,31 @@ class ActionExecutions:
         return None
 
     def _get(self, call: Call, action_execution_id: str) -> Row:
-        with self._services.database.read() as connection:
+        with self._services.database.read(is_snapshot=True) as connection:
             row = executions.find_one(
                 connection, executions.action_source(call.context.viewer), action_execution_id
             )
-        if row is None:
-            raise NotFoundError(f"ActionExecution not found [id={action_execution_id}]")
-        return row
+            if row is None:
+                raise NotFoundError(f"ActionExecution not found [id={action_execution_id}]")
+            (completed,) = waiting_for.complete(Noun.ACTION, connection, [row], (waiting_for.NAME,))
+        return completed
 
     def _deliver(self, action_execution_id: str, state: State, output: JsonValue) -> None:
-        database = self._services.database
         delivery = inbox.deliver_result(
-            database,
+            self._services.database,
             action_execution_id=action_execution_id,
             state=state.value,
             output=output,
             now=self._services.clock.now(),
         )
-        self._services.doorbell.ring([delivery.root_execution_id])
-
-        def is_applied() -> bool:
-            with database.read() as connection:
-                found = executions.find_action_state(connection, action_execution_id)
-            return found is None or is_finished(State(found))
-
-        # The result is durable already. Who reads the action next should find it there all the same.
-        wait_until(is_applied, self._services.settings.callback_wait_s)
+        if delivery.seq is not None:
+            # The result is durable already. Who reads the action next should find it there all the same.
+            commands.announce(
+                self._services,
+                delivery.root_execution_id,
+                delivery.seq,
+                self._services.settings.callback_wait_s,
+            )
 
     def _pause_or_resume(self, row: Row, state: State) -> None:
         present = State(row["state"])

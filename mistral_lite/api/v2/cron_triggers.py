@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import sqlalchemy as sa
 
 from mistral_lite import cron
-from mistral_lite.api import parameters
-from mistral_lite.api.resources import Resource, json_inside, moment, plain, read_page
+from mistral_lite.api import parameters, schemas
+from mistral_lite.api.delegation import columns_of_trigger, record_trust
+from mistral_lite.api.resources import Resource, answer_one, answer_page, json_inside, moment, plain
 from mistral_lite.api.routing import Call, route
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.specs import SpecCache
@@ -20,24 +22,25 @@ from mistral_lite.db.listing import Row
 from mistral_lite.errors import InputError, NotFoundError
 from mistral_lite.ids import new_id
 from mistral_lite.jsontext import JsonObject, JsonValue, dump
+from mistral_lite.security import SecurityContext
 from mistral_lite.workflow.starting import check_input
 
 RESOURCE = Resource(
     collection="cron_triggers",
     attributes={
-        "id": plain("id"),
-        "name": plain("name"),
-        "workflow_name": plain("workflow_name"),
-        "workflow_id": plain("workflow_id"),
+        "id": plain("id", schemas.TEXT),
+        "name": plain("name", schemas.TEXT),
+        "workflow_name": plain("workflow_name", schemas.TEXT),
+        "workflow_id": plain("workflow_id", schemas.TEXT),
         "workflow_input": json_inside("workflow_input"),
         "workflow_params": json_inside("workflow_params"),
-        "project_id": plain("project_id"),
-        "scope": plain("scope"),
-        "pattern": plain("pattern"),
-        "remaining_executions": plain("remaining_executions"),
+        "project_id": plain("project_id", schemas.TEXT),
+        "scope": plain("scope", schemas.SCOPE),
+        "pattern": plain("pattern", schemas.TEXT),
+        "remaining_executions": plain("remaining_executions", schemas.or_null(schemas.INTEGER)),
         "first_execution_time": moment("first_execution_time"),
         "next_execution_time": moment("next_execution_time"),
-        "created_at": moment("created_at"),
+        "created_at": moment("created_at", schemas.MOMENT),
         "updated_at": moment("updated_at"),
     },
     filters={
@@ -66,63 +69,50 @@ class CronTriggers:
         self._services = services
         self._specs = SpecCache()
 
-    @route("GET", query={**RESOURCE.query, "all_projects": parameters.flag})
+    @route(
+        "GET",
+        rule="cron_triggers:list",
+        query={**RESOURCE.query, "all_projects": parameters.ALL_PROJECTS},
+        answer=RESOURCE.page,
+    )
     def list_all(self, call: Call) -> JsonValue:
         """Return a page of triggers."""
-        if call.query.get("all_projects"):
-            call.context.require_admin("list the cron triggers of all projects")
-        names = RESOURCE.listed(call)
-        with self._services.database.read() as connection:
-            rows, rest = read_page(
-                connection,
-                call,
-                RESOURCE,
-                cron_triggers.source(call.context.viewer),
-                names,
-                max_limit=self._services.settings.max_limit,
-            )
-        return {"cron_triggers": [RESOURCE.show(row, names) for row in rows], **rest}
+        viewer = call.list_viewer("cron_triggers:list:all_projects")
+        return answer_page(
+            self._services, call, RESOURCE, cron_triggers.source(viewer), RESOURCE.listed(call)
+        )
 
-    @route("GET", "*", query={"fields": parameters.names})
+    @route("GET", "*", rule="cron_triggers:get", query={"fields": parameters.FIELDS}, answer=RESOURCE.item)
     def get(self, call: Call, identifier: str) -> JsonValue:
         """Return one trigger."""
-        with self._services.database.read() as connection:
-            row = _find(connection, call, identifier)
-        return RESOURCE.show(row, RESOURCE.chosen(call, RESOURCE.attributes))
+        return answer_one(
+            self._services, call, RESOURCE, lambda connection: _find(connection, call, identifier)
+        )
 
-    @route("POST", status=201, body=bodies.CRON_TRIGGER)
+    @route(
+        "POST",
+        rule="cron_triggers:create",
+        status=201,
+        body=bodies.CRON_TRIGGER,
+        answer=RESOURCE.item,
+        refusals=(404, 409),
+    )
     def create(self, call: Call) -> JsonValue:
         """Store a new trigger. Clients rely on the order of the checks: times, then workflow, then name."""
         if call.body.get("scope") == "public":
-            call.context.require_admin("make a cron trigger public")
+            call.authorize("cron_triggers:publicize")
         now = self._services.clock.now()
         times = _times(call.body, now)
         if not call.body.get("name"):
             raise InputError("Name of the cron trigger is not provided.")
 
-        def work(connection: sa.Connection) -> JsonObject:
-            definition = self._find_workflow(connection, call)
-            row = {
-                "id": new_id(now),
-                "name": call.body["name"],
-                "workflow_id": definition.id,
-                "workflow_name": definition.name,
-                "workflow_input": dump(call.body.get("workflow_input") or {}),
-                "workflow_params": dump(call.body.get("workflow_params") or {}),
-                "scope": call.body.get("scope") or "private",
-                "project_id": call.context.project_id,
-                "created_at": now,
-                "updated_at": None,
-                **times,
-            }
-            cron_triggers.insert_trigger(connection, row)
-            return row
-
-        shown = RESOURCE.show(self._services.database.run(work))
+        with self._services.delegation.for_trigger(call.context) as security:
+            row = self._services.database.run(partial(self._store, call, times, security, now))
+        shown = RESOURCE.show(row)
         del shown["updated_at"]
         return shown
 
-    @route("DELETE", "*", status=204)
+    @route("DELETE", "*", rule="cron_triggers:delete", status=204)
     def delete(self, call: Call, identifier: str) -> JsonValue:
         """Delete a trigger; what it started stays."""
 
@@ -133,6 +123,33 @@ class CronTriggers:
 
         self._services.database.run(work)
         return None
+
+    def _store(
+        self,
+        call: Call,
+        times: JsonObject,
+        security: SecurityContext | None,
+        now: datetime,
+        connection: sa.Connection,
+    ) -> JsonObject:
+        definition = self._find_workflow(connection, call)
+        row = {
+            "id": new_id(now),
+            "name": call.body["name"],
+            "workflow_id": definition.id,
+            "workflow_name": definition.name,
+            "workflow_input": dump(call.body.get("workflow_input") or {}),
+            "workflow_params": dump(call.body.get("workflow_params") or {}),
+            "scope": call.body.get("scope") or "private",
+            "project_id": call.context.project_id,
+            "created_at": now,
+            "updated_at": None,
+            **columns_of_trigger(security),
+            **times,
+        }
+        cron_triggers.insert_trigger(connection, row)
+        record_trust(connection, security, now)
+        return row
 
     def _find_workflow(self, connection: sa.Connection, call: Call) -> Definition:
         """Return the workflow that a body names, locked against deletion, if the input fits it."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from mistral_lite.api import parameters
-from mistral_lite.api.resources import Resource, json_inside, moment, plain, read_page
+from mistral_lite.api import parameters, schemas
+from mistral_lite.api.resources import Resource, answer_one, answer_page, json_inside, moment, plain
 from mistral_lite.api.routing import Call, route
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.uploads import check_may_change
@@ -19,13 +19,13 @@ from mistral_lite.jsontext import JsonObject, JsonValue, dump
 RESOURCE = Resource(
     collection="environments",
     attributes={
-        "id": plain("id"),
-        "name": plain("name"),
+        "id": plain("id", schemas.TEXT),
+        "name": plain("name", schemas.TEXT),
         "description": plain("description"),
         "variables": json_inside("variables"),
-        "scope": plain("scope"),
-        "project_id": plain("project_id"),
-        "created_at": moment("created_at"),
+        "scope": plain("scope", schemas.SCOPE),
+        "project_id": plain("project_id", schemas.TEXT),
+        "created_at": moment("created_at", schemas.MOMENT),
         "updated_at": moment("updated_at"),
     },
     filters={
@@ -46,29 +46,26 @@ class Environments:
     def __init__(self, services: ApiServices) -> None:
         self._services = services
 
-    @route("GET", query=RESOURCE.query)
+    @route("GET", rule="environments:list", query=RESOURCE.query, answer=RESOURCE.page)
     def list_all(self, call: Call) -> JsonValue:
         """Return a page of environments."""
-        names = RESOURCE.listed(call)
-        with self._services.database.read() as connection:
-            rows, rest = read_page(
-                connection,
-                call,
-                RESOURCE,
-                environments.source(call.context.viewer),
-                names,
-                max_limit=self._services.settings.max_limit,
-            )
-        return {"environments": [RESOURCE.show(row, names) for row in rows], **rest}
+        return answer_page(
+            self._services, call, RESOURCE, environments.source(call.context.viewer), RESOURCE.listed(call)
+        )
 
-    @route("GET", "*", query={"fields": parameters.names})
+    @route("GET", "*", rule="environments:get", query={"fields": parameters.FIELDS}, answer=RESOURCE.item)
     def get(self, call: Call, name: str) -> JsonValue:
         """Return one environment."""
-        with self._services.database.read() as connection:
-            row = _find(connection, call, name)
-        return RESOURCE.show(row, RESOURCE.chosen(call, RESOURCE.attributes))
+        return answer_one(self._services, call, RESOURCE, lambda connection: _find(connection, call, name))
 
-    @route("POST", status=201, body=bodies.ENVIRONMENT)
+    @route(
+        "POST",
+        rule="environments:create",
+        status=201,
+        body=bodies.ENVIRONMENT,
+        answer=RESOURCE.item,
+        refusals=(409,),
+    )
     def create(self, call: Call) -> JsonValue:
         """Store a new environment."""
         values = _checked(call)
@@ -90,7 +87,7 @@ class Environments:
             del shown["description"]
         return shown
 
-    @route("PUT", body=bodies.ENVIRONMENT)
+    @route("PUT", rule="environments:update", body=bodies.ENVIRONMENT, answer=RESOURCE.item, refusals=(404,))
     def update(self, call: Call) -> JsonValue:
         """Change the given attributes of the environment that the body names."""
         values = _checked(call)
@@ -107,7 +104,7 @@ class Environments:
 
         return RESOURCE.show(self._services.database.run(work))
 
-    @route("DELETE", "*", status=204)
+    @route("DELETE", "*", rule="environments:delete", status=204)
     def delete(self, call: Call, name: str) -> JsonValue:
         """Delete an environment."""
 
@@ -130,7 +127,7 @@ def _checked(call: Call) -> JsonObject:
         raise InputError("Name of the environment is not provided.")
     values = dict(call.body)
     if values.get("scope") == "public":
-        call.context.require_admin("make an environment public")
+        call.authorize("environments:publicize")
     if "scope" in values and values["scope"] is None:
         values["scope"] = "private"
     if "variables" in values:

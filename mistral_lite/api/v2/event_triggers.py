@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from mistral_lite.api import parameters
-from mistral_lite.api.resources import Resource, json_inside, moment, plain, read_page
+from mistral_lite.api import parameters, schemas
+from mistral_lite.api.delegation import columns_of_trigger, record_trust
+from mistral_lite.api.resources import Resource, answer_one, answer_page, json_inside, moment, plain
 from mistral_lite.api.routing import Call, route
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.specs import SpecCache
@@ -24,18 +25,18 @@ from mistral_lite.workflow.starting import check_input
 RESOURCE = Resource(
     collection="event_triggers",
     attributes={
-        "id": plain("id"),
-        "created_at": moment("created_at"),
+        "id": plain("id", schemas.TEXT),
+        "created_at": moment("created_at", schemas.MOMENT),
         "updated_at": moment("updated_at"),
-        "project_id": plain("project_id"),
-        "name": plain("name"),
-        "workflow_id": plain("workflow_id"),
+        "project_id": plain("project_id", schemas.TEXT),
+        "name": plain("name", schemas.TEXT),
+        "workflow_id": plain("workflow_id", schemas.TEXT),
         "workflow_input": json_inside("workflow_input"),
         "workflow_params": json_inside("workflow_params"),
-        "exchange": plain("exchange"),
-        "topic": plain("topic"),
-        "event": plain("event"),
-        "scope": plain("scope"),
+        "exchange": plain("exchange", schemas.TEXT),
+        "topic": plain("topic", schemas.TEXT),
+        "event": plain("event", schemas.TEXT),
+        "scope": plain("scope", schemas.SCOPE),
     },
     filters={
         "name": parameters.text_filter,
@@ -64,31 +65,34 @@ class EventTriggers:
         self._services = services
         self._specs = SpecCache()
 
-    @route("GET", query={**RESOURCE.query, "all_projects": parameters.flag})
+    @route(
+        "GET",
+        rule="event_triggers:list",
+        query={**RESOURCE.query, "all_projects": parameters.ALL_PROJECTS},
+        answer=RESOURCE.page,
+    )
     def list_all(self, call: Call) -> JsonValue:
         """Return a page of triggers."""
-        if call.query.get("all_projects"):
-            call.context.require_admin("list the event triggers of all projects")
-        names = RESOURCE.listed(call)
-        with self._services.database.read() as connection:
-            rows, rest = read_page(
-                connection,
-                call,
-                RESOURCE,
-                event_triggers.source(call.context.viewer),
-                names,
-                max_limit=self._services.settings.max_limit,
-            )
-        return {"event_triggers": [RESOURCE.show(row, names) for row in rows], **rest}
+        viewer = call.list_viewer("event_triggers:list:all_projects")
+        return answer_page(
+            self._services, call, RESOURCE, event_triggers.source(viewer), RESOURCE.listed(call)
+        )
 
-    @route("GET", "*", query={"fields": parameters.names})
+    @route("GET", "*", rule="event_triggers:get", query={"fields": parameters.FIELDS}, answer=RESOURCE.item)
     def get(self, call: Call, identifier: str) -> JsonValue:
         """Return one trigger."""
-        with self._services.database.read() as connection:
-            row = _find(connection, call, identifier)
-        return RESOURCE.show(row, RESOURCE.chosen(call, RESOURCE.attributes))
+        return answer_one(
+            self._services, call, RESOURCE, lambda connection: _find(connection, call, identifier)
+        )
 
-    @route("POST", status=201, body=bodies.EVENT_TRIGGER)
+    @route(
+        "POST",
+        rule="event_triggers:create",
+        status=201,
+        body=bodies.EVENT_TRIGGER,
+        answer=RESOURCE.item,
+        refusals=(404, 409),
+    )
     def create(self, call: Call) -> JsonValue:
         """Store a new trigger."""
         missing = [name for name in _REQUIRED if not call.body.get(name)]
@@ -108,14 +112,24 @@ class EventTriggers:
             "updated_at": None,
         }
 
-        def work(connection: sa.Connection) -> None:
-            self._check_workflow(connection, call, row)
-            event_triggers.insert_trigger(connection, row)
+        with self._services.delegation.for_trigger(call.context) as security:
 
-        self._services.database.run(work)
+            def work(connection: sa.Connection) -> None:
+                self._check_workflow(connection, row)
+                event_triggers.insert_trigger(connection, {**row, **columns_of_trigger(security)})
+                record_trust(connection, security, now)
+
+            self._services.database.run(work)
         return RESOURCE.show(row)
 
-    @route("PUT", "*", body=bodies.EVENT_TRIGGER)
+    @route(
+        "PUT",
+        "*",
+        rule="event_triggers:update",
+        body=bodies.EVENT_TRIGGER,
+        answer=RESOURCE.item,
+        refusals=(409,),
+    )
     def update(self, call: Call, identifier: str) -> JsonValue:
         """Change the given attributes of a trigger, but not what it listens to."""
         fixed = [name for name in _FIXED if call.body.get(name) is not None]
@@ -133,13 +147,13 @@ class EventTriggers:
                 return dict(row)
             changed = {**row, **values, "updated_at": now}
             if "workflow_id" in values or "workflow_input" in values:
-                self._check_workflow(connection, call, changed)
+                self._check_workflow(connection, changed)
             event_triggers.update_trigger(connection, row["id"], {**values, "updated_at": now})
             return changed
 
         return RESOURCE.show(self._services.database.run(work))
 
-    @route("DELETE", "*", status=204)
+    @route("DELETE", "*", rule="event_triggers:delete", status=204)
     def delete(self, call: Call, identifier: str) -> JsonValue:
         """Delete a trigger; what it started stays."""
 
@@ -151,10 +165,10 @@ class EventTriggers:
         self._services.database.run(work)
         return None
 
-    def _check_workflow(self, connection: sa.Connection, call: Call, row: JsonObject) -> None:
+    def _check_workflow(self, connection: sa.Connection, row: JsonObject) -> None:
         """Lock the workflow of a trigger against deletion. Raises if it is not there or the input does not fit."""
         found = definitions.find_workflow(
-            connection, row["workflow_id"], "", call.context.project_id, is_exact=True
+            connection, row["workflow_id"], "", row["project_id"], is_exact=True
         )
         if found is None or not definitions.lock_workflow(connection, found.id):
             raise NotFoundError(f"Workflow not found [workflow_identifier={row['workflow_id']}, namespace=]")
@@ -167,7 +181,7 @@ def _given(call: Call) -> JsonObject:
     if "workflow_id" in values:
         parameters.require_uuid("workflow_id", values["workflow_id"])
     if values.get("scope") == "public":
-        call.context.require_admin("make an event trigger public")
+        call.authorize("event_triggers:publicize")
     return values | {name: dump(values[name]) for name in _JSON if name in values}
 
 

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from mistral_lite.api import commands, parameters
+from mistral_lite.api import commands, maintenance, parameters
 from mistral_lite.api.parameters import require_uuid
-from mistral_lite.api.resources import read_page
+from mistral_lite.api.resources import answer_page
 from mistral_lite.api.routing import Call, route
 from mistral_lite.api.services import ApiServices
-from mistral_lite.api.v2 import report, trees
+from mistral_lite.api.v2 import report, trees, waiting_for
 from mistral_lite.api.v2.starts import Starter
 from mistral_lite.api.v2.types import bodies
 from mistral_lite.api.v2.views import EXECUTION, TASK
 from mistral_lite.db import executions
 from mistral_lite.db.listing import Filter, Operator, Row
+from mistral_lite.db.waits import Noun
 from mistral_lite.errors import ForbiddenError, InputError, InvalidTransitionError, NotFoundError
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.workflow.starting import check_size
@@ -24,7 +25,9 @@ from mistral_lite.workflow.states import State, is_finished
 
 _TARGETS = (State.RUNNING, State.PAUSED, State.SUCCESS, State.ERROR, State.CANCELLED)
 _ENV_STATES = (State.IDLE, State.PAUSED, State.ERROR)
-_WITHOUT_GLOBALS = tuple(name for name in EXECUTION.attributes if name != "published_global")
+# What is added to single ones only when they are asked for.
+_ADDED = ("published_global", waiting_for.NAME)
+_WITHOUT_ADDED = tuple(name for name in EXECUTION.attributes if name not in _ADDED)
 
 
 class Executions:
@@ -36,41 +39,49 @@ class Executions:
 
     @route(
         "GET",
+        rule="executions:list",
         query={
             **EXECUTION.query,
-            "include_output": parameters.flag,
-            "all_projects": parameters.flag,
-            "nulls": parameters.names,
+            "include_output": parameters.INCLUDE_OUTPUT,
+            "all_projects": parameters.ALL_PROJECTS,
+            "nulls": parameters.names.meaning("A comma list of attributes that must be null."),
         },
+        answer=EXECUTION.page,
     )
     def list_all(self, call: Call) -> JsonValue:
         """Return a page of executions."""
-        if call.query.get("all_projects") or "project_id" in call.query:
-            call.context.require_admin("list the executions of other projects")
+        viewer = call.list_viewer("executions:list:all_projects", "project_id")
         names = EXECUTION.listed(call, *(["output"] if call.query.get("include_output") else []))
-        with self._services.database.read() as connection:
-            rows, rest = read_page(
-                connection,
-                call,
-                EXECUTION,
-                executions.workflow_source(call.context.viewer),
-                names,
-                max_limit=self._services.settings.max_limit,
-            )
-        return {"executions": [EXECUTION.show(row, names) for row in rows], **rest}
+        source = executions.workflow_source(viewer)
+        complete = waiting_for.completion(Noun.WORKFLOW, names)
+        return answer_page(self._services, call, EXECUTION, source, names, complete=complete)
 
-    @route("POST", status=201, body=bodies.EXECUTION)
+    @route(
+        "POST",
+        rule="executions:create",
+        status=201,
+        body=bodies.EXECUTION,
+        answer=EXECUTION.item,
+        refusals=(404, 409),
+    )
     def start(self, call: Call) -> JsonValue:
         """Start a workflow."""
-        return EXECUTION.show(self._starter.start(call), _WITHOUT_GLOBALS)
+        return EXECUTION.show(self._starter.start(call), _WITHOUT_ADDED)
 
-    @route("GET", "*", query={"fields": parameters.names})
+    @route("GET", "*", rule="executions:get", query={"fields": parameters.FIELDS}, answer=EXECUTION.item)
     def get(self, call: Call, execution_id: str) -> JsonValue:
         """Return one execution."""
         names = EXECUTION.chosen(call, EXECUTION.attributes)
-        return EXECUTION.show(self._get(call, execution_id), names)
+        return EXECUTION.show(self._get(call, execution_id, names), names)
 
-    @route("PUT", "*", body=bodies.EXECUTION)
+    @route(
+        "PUT",
+        "*",
+        rule="executions:update",
+        body=bodies.EXECUTION,
+        answer=EXECUTION.item,
+        in_maintenance=maintenance.cancelling,
+    )
     def update(self, call: Call, execution_id: str) -> JsonValue:
         """Change the state, the description or the environment of an execution."""
         row = self._get(call, execution_id)
@@ -85,10 +96,16 @@ class Executions:
             return self._describe(call, execution_id, description)
         if not state:
             return self._update_env(call, row, env or {})
-        self._change_state(row, state, call.body.get("state_info"), env)
-        return EXECUTION.show(self._get(call, execution_id), _WITHOUT_GLOBALS)
+        self._change_state(call, row, state, call.body.get("state_info"), env)
+        return EXECUTION.show(self._get(call, execution_id), _WITHOUT_ADDED)
 
-    @route("DELETE", "*", status=204, query={"force": parameters.flag})
+    @route(
+        "DELETE",
+        "*",
+        rule="executions:delete",
+        status=204,
+        query={"force": parameters.flag.meaning("Delete it even if it has not finished.")},
+    )
     def delete(self, call: Call, execution_id: str) -> JsonValue:
         """Delete an execution with all that belongs to it."""
         row = self._get(call, execution_id)
@@ -100,25 +117,29 @@ class Executions:
         self._send(row, "delete", {})
         return None
 
-    @route("GET", "*/tasks", query={k: v for k, v in TASK.query.items() if k != "workflow_execution_id"})
+    @route(
+        "GET",
+        "*/tasks",
+        rule="tasks:list",
+        query={k: v for k, v in TASK.query.items() if k != "workflow_execution_id"},
+        answer=TASK.page,
+    )
     def list_tasks(self, call: Call, execution_id: str) -> JsonValue:
         """Return a page of the tasks of an execution."""
         require_uuid("workflow_execution_id", execution_id)
         self._get(call, execution_id)
-        names = TASK.listed(call, without=("result",))
-        with self._services.database.read() as connection:
-            rows, rest = read_page(
-                connection,
-                call,
-                TASK,
-                executions.task_source(call.context.viewer),
-                names,
-                max_limit=self._services.settings.max_limit,
-                fixed=[Filter(column="workflow_execution_id", operator=Operator.EQ, value=execution_id)],
-            )
-        return {"tasks": [TASK.show(row, names) for row in rows], **rest}
+        names = TASK.listed(call)
+        return answer_page(
+            self._services,
+            call,
+            TASK,
+            executions.task_source(call.context.viewer),
+            names,
+            fixed=[Filter(column="workflow_execution_id", operator=Operator.EQ, value=execution_id)],
+            complete=waiting_for.completion(Noun.TASK, names),
+        )
 
-    @route("GET", "*/executions", query=trees.QUERY)
+    @route("GET", "*/executions", rule="executions:get", query=trees.QUERY, answer=EXECUTION.collected)
     def list_descendants(self, call: Call, execution_id: str) -> JsonValue:
         """Return an execution and the nested ones below it, depth first."""
         require_uuid("id", execution_id)
@@ -127,7 +148,7 @@ class Executions:
             found = trees.with_descendants(connection, call, [row])
         return {"executions": found}
 
-    @route("GET", "*/report", query=report.QUERY)
+    @route("GET", "*/report", rule="executions:get", query=report.QUERY, answer=report.REPORT)
     def get_report(self, call: Call, execution_id: str) -> JsonValue:
         """Return statistics and the tree of executions, tasks and actions."""
         require_uuid("id", execution_id)
@@ -135,14 +156,15 @@ class Executions:
         with self._services.database.read() as connection:
             return report.build(connection, call, row, self._services.clock.now())
 
-    def _get(self, call: Call, execution_id: str) -> Row:
-        with self._services.database.read() as connection:
+    def _get(self, call: Call, execution_id: str, names: Sequence[str] = ()) -> Row:
+        """Return the row of an execution, completed by what is no column of it among ``names``."""
+        with self._services.database.read(is_snapshot=waiting_for.NAME in names) as connection:
             row = executions.find_one(
                 connection, executions.workflow_source(call.context.viewer), execution_id
             )
-        if row is None:
-            raise NotFoundError(f"WorkflowExecution not found [id={execution_id}]")
-        return row
+            if row is None:
+                raise NotFoundError(f"WorkflowExecution not found [id={execution_id}]")
+            return waiting_for.complete(Noun.WORKFLOW, connection, [row], names)[0]
 
     def _describe(self, call: Call, execution_id: str, description: str) -> JsonObject:
         now = self._services.clock.now()
@@ -163,29 +185,33 @@ class Executions:
         return self._show_without(call, row["id"], ("input", "output"))
 
     def _show_without(self, call: Call, execution_id: str, left_out: Sequence[str]) -> JsonObject:
-        names = [name for name in _WITHOUT_GLOBALS if name not in left_out]
+        names = [name for name in _WITHOUT_ADDED if name not in left_out]
         return EXECUTION.show(self._get(call, execution_id), names)
 
-    def _change_state(self, row: Row, wanted: str, message: str | None, env: JsonObject | None) -> None:
+    def _change_state(
+        self, call: Call, row: Row, wanted: str, message: str | None, env: JsonObject | None
+    ) -> None:
         if wanted not in _TARGETS:
             raise InputError(
                 f"Cannot change the state of an execution to {wanted}. Allowed are: {', '.join(_TARGETS)}."
             )
         step = _step(row, State(wanted))
         if step == "resume":
-            self._send(row, step, {"env": env or {}})
+            renewed = self._services.delegation.renewed(call.context, row["project_id"])
+            self._send(row, step, {"env": env or {}}, renewed)
         elif step == "pause":
             self._send(row, step, {})
         elif step == "stop":
             self._send(row, step, {"state": wanted, "message": message})
 
-    def _send(self, row: Row, kind: str, payload: JsonObject) -> None:
+    def _send(self, row: Row, kind: str, payload: JsonObject, security: JsonObject | None = None) -> None:
         commands.send(
             self._services,
             root_execution_id=row["own_root_id"],
             kind=kind,
             subject_id=row["id"],
             payload=payload,
+            security=security,
         )
 
 

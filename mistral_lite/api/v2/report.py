@@ -9,21 +9,62 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from mistral_lite.api import parameters, wire
+from mistral_lite.api import parameters, schemas, wire
 from mistral_lite.api.parameters import Converter
 from mistral_lite.api.routing import Call
+from mistral_lite.api.schemas import Component, Schema
+from mistral_lite.api.v2.views import STATE
 from mistral_lite.db import executions
 from mistral_lite.db.listing import Row
 from mistral_lite.jsontext import JsonObject
 from mistral_lite.workflow.states import State
 
 QUERY: Mapping[str, Converter] = {
-    "errors_only": parameters.flag,
-    "max_depth": parameters.integer,
-    "statistics_only": parameters.flag,
+    "errors_only": parameters.ERRORS_ONLY,
+    "max_depth": parameters.MAX_DEPTH,
+    "statistics_only": parameters.flag.meaning("Leave out the tree."),
+}
+_ENTRY: Mapping[str, Schema] = {
+    "id": schemas.TEXT,
+    "name": schemas.TEXT,
+    "created_at": schemas.MOMENT,
+    "updated_at": schemas.or_null(schemas.MOMENT),
+    "state": STATE,
+    "state_info": schemas.or_null(schemas.TEXT),
 }
 _COUNTED = (State.RUNNING, State.SUCCESS, State.ERROR, State.IDLE, State.PAUSED)
 _COMPARED_RUNS = 20
+
+_ACTION = Component(
+    name="ReportedAction",
+    schema=schemas.object_of({**_ENTRY, "accepted": schemas.FLAG, "last_heartbeat": schemas.MOMENT}),
+)
+_TASK = Component(
+    name="ReportedTask",
+    schema=schemas.object_of(
+        {
+            **_ENTRY,
+            "action_executions": schemas.array_of(_ACTION),
+            "workflow_executions": schemas.array_of(schemas.reference("ReportedExecution")),
+        },
+        optional={"retry_count": schemas.INTEGER},
+    ),
+)
+_EXECUTION = Component(
+    name="ReportedExecution",
+    schema=schemas.object_of(_ENTRY, optional={"task_executions": schemas.array_of(_TASK)}),
+)
+_STATISTICS = schemas.object_of(
+    {
+        "total_tasks_count": schemas.INTEGER,
+        **{f"{state.lower()}_tasks_count": schemas.INTEGER for state in _COUNTED},
+        "estimated_time": {**schemas.NUMBER, "description": "Seconds; -1 if nobody knows."},
+    }
+)
+REPORT = Component(
+    name="Report",
+    schema=schemas.object_of({"statistics": _STATISTICS}, optional={"root_workflow_execution": _EXECUTION}),
+)
 
 _COMMON = ("id", "created_at", "updated_at", "state", "state_info")
 _WORKFLOW_COLUMNS = (*_COMMON, "workflow_name", "task_execution_id")
@@ -107,7 +148,7 @@ def _estimated_time(connection: sa.Connection, root: Row, now: datetime) -> floa
     if root["state"] != State.RUNNING:
         return 0
     durations: Sequence[float] = executions.recent_durations_s(
-        connection, root["workflow_id"], _COMPARED_RUNS
+        connection, root["workflow_id"], root["workflow_name"], root["project_id"], _COMPARED_RUNS
     )
     if not durations:
         return -1

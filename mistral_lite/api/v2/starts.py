@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from mistral_lite import starts
 from mistral_lite.api.commands import announce
+from mistral_lite.api.delegation import record_trust
 from mistral_lite.api.routing import Call
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.specs import SpecCache
@@ -16,6 +17,7 @@ from mistral_lite.db.definitions import Definition
 from mistral_lite.db.listing import Row
 from mistral_lite.errors import AlreadyExistsError, InputError, NotFoundError
 from mistral_lite.jsontext import JsonObject, JsonValue, load
+from mistral_lite.security import SecurityContext
 from mistral_lite.starts import StartRequest, StartRules
 
 
@@ -48,20 +50,25 @@ class Starter:
         existing = self._find_existing(call, identifier)
         if existing is not None:
             return existing
-        with self._services.database.read() as connection:
-            wanted = self._with_source(connection, call)
-            definition = _find_definition(connection, call, wanted)
-            request = self._request(call, wanted, definition, identifier)
-            values = starts.prepare(connection, request, self._rules, self._services.clock.now())
         try:
-            self._insert(values)
+            with self._services.delegation.for_execution(call.context) as security:
+                values = self._start(call, identifier, security)
         except AlreadyExistsError:
             # Somebody else's request with the same id came first; both get the same execution.
-            existing = self._find_existing(call, values["id"])
+            existing = self._find_existing(call, identifier)
             if existing is None:
                 raise
             return existing
         return {**values, "root_execution_id": None}
+
+    def _start(self, call: Call, identifier: str | None, security: SecurityContext | None) -> JsonObject:
+        with self._services.database.read() as connection:
+            wanted = self._with_source(connection, call)
+            definition = _find_definition(connection, call, wanted)
+            request = self._request(call, wanted, definition, identifier, security)
+            values = starts.prepare(connection, request, self._rules, self._services.clock.now())
+        self._insert(values, security)
+        return values
 
     def _find_existing(self, call: Call, identifier: str | None) -> Row | None:
         if identifier is None:
@@ -93,7 +100,12 @@ class Starter:
         return {**result, "description": description}
 
     def _request(
-        self, call: Call, wanted: JsonObject, definition: Definition, identifier: str | None
+        self,
+        call: Call,
+        wanted: JsonObject,
+        definition: Definition,
+        identifier: str | None,
+        security: SecurityContext | None,
     ) -> StartRequest:
         return StartRequest(
             definition=definition,
@@ -103,10 +115,17 @@ class Starter:
             namespace=wanted.get("workflow_namespace") or "",
             description=wanted.get("description") or "",
             execution_id=identifier,
+            security=security,
         )
 
-    def _insert(self, values: JsonObject) -> None:
-        seq = self._services.database.run(lambda connection: starts.store(connection, values))
+    def _insert(self, values: JsonObject, security: SecurityContext | None) -> None:
+        content = self._services.delegation.content(security)
+
+        def work(connection: sa.Connection) -> int:
+            record_trust(connection, security, values["created_at"])
+            return starts.store(connection, values, content)
+
+        seq = self._services.database.run(work)
         # The first tasks are then visible at once; if the engine is away the start is durable all the same.
         announce(self._services, values["id"], seq, self._services.settings.start_wait_s)
 

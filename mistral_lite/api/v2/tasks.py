@@ -9,14 +9,15 @@ import sqlalchemy as sa
 
 from mistral_lite.api import commands, parameters
 from mistral_lite.api.parameters import Converter, require_uuid
-from mistral_lite.api.resources import read_page
+from mistral_lite.api.resources import answer_page
 from mistral_lite.api.routing import Call, route
 from mistral_lite.api.services import ApiServices
-from mistral_lite.api.v2 import trees
+from mistral_lite.api.v2 import trees, waiting_for
 from mistral_lite.api.v2.types import bodies
 from mistral_lite.api.v2.views import ACTION_EXECUTION, EXECUTION, TASK
 from mistral_lite.db import executions
 from mistral_lite.db.listing import Filter, Operator, Row
+from mistral_lite.db.waits import Noun
 from mistral_lite.errors import ForbiddenError, InputError, NotFoundError
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.workflow.states import State, is_finished
@@ -30,7 +31,7 @@ _NESTED_QUERY: Mapping[str, Converter] = {
 }
 _ACTIONS_QUERY: Mapping[str, Converter] = {
     **{name: item for name, item in ACTION_EXECUTION.query.items() if name != "task_execution_id"},
-    "include_output": parameters.flag,
+    "include_output": parameters.INCLUDE_OUTPUT,
 }
 
 
@@ -40,81 +41,84 @@ class Tasks:
     def __init__(self, services: ApiServices) -> None:
         self._services = services
 
-    @route("GET", query=TASK.query)
+    @route("GET", rule="tasks:list", query=TASK.query, answer=TASK.page)
     def list_all(self, call: Call) -> JsonValue:
         """Return a page of tasks."""
-        names = TASK.listed(call, without=("result",))
-        with self._services.database.read() as connection:
-            rows, rest = read_page(
-                connection,
-                call,
-                TASK,
-                executions.task_source(call.context.viewer),
-                [name for name in names if name != "result"],
-                max_limit=self._services.settings.max_limit,
-            )
-        return {"tasks": [TASK.show(row, names) for row in rows], **rest}
+        names = TASK.listed(call)
+        source = executions.task_source(call.context.viewer)
+        complete = waiting_for.completion(Noun.TASK, names)
+        return answer_page(self._services, call, TASK, source, names, complete=complete)
 
-    @route("GET", "*", query={"fields": parameters.names})
+    @route("GET", "*", rule="tasks:get", query={"fields": parameters.FIELDS}, answer=TASK.item)
     def get(self, call: Call, task_id: str) -> JsonValue:
         """Return one task with its result."""
         return self._show(call, task_id)
 
-    @route("PUT", "*", body=bodies.TASK)
+    @route("PUT", "*", rule="tasks:update", body=bodies.TASK, answer=TASK.item)
     def update(self, call: Call, task_id: str) -> JsonValue:
         """Run a failed task again, or skip it."""
         row = self._get(call, task_id)
         _check_update(call.body, row)
         # A paused workflow is left alone, as by the engine; the caller gets the task as it is.
         if row["workflow_state"] != State.PAUSED:
-            self._send(call.body, row)
+            self._send(call, row)
         return self._show(call, task_id)
 
-    @route("GET", "*/action_executions", query=_ACTIONS_QUERY)
+    @route(
+        "GET",
+        "*/action_executions",
+        rule="action_executions:list",
+        query=_ACTIONS_QUERY,
+        answer=ACTION_EXECUTION.page,
+    )
     def list_actions(self, call: Call, task_id: str) -> JsonValue:
         """Return a page of the action executions of a task."""
         require_uuid("task_execution_id", task_id)
         names = ACTION_EXECUTION.listed(call, *(["output"] if call.query.get("include_output") else []))
-        with self._services.database.read() as connection:
-            rows, rest = read_page(
-                connection,
-                call,
-                ACTION_EXECUTION,
-                executions.action_source(call.context.viewer),
-                names,
-                max_limit=self._services.settings.max_limit,
-                fixed=[Filter(column="task_execution_id", operator=Operator.EQ, value=task_id)],
-            )
-        return {"action_executions": [ACTION_EXECUTION.show(row, names) for row in rows], **rest}
+        return answer_page(
+            self._services,
+            call,
+            ACTION_EXECUTION,
+            executions.action_source(call.context.viewer),
+            names,
+            fixed=[Filter(column="task_execution_id", operator=Operator.EQ, value=task_id)],
+            complete=waiting_for.completion(Noun.ACTION, names),
+        )
 
-    @route("GET", "*/action_executions/*", query={"fields": parameters.names})
+    @route(
+        "GET",
+        "*/action_executions/*",
+        rule="action_executions:get",
+        query={"fields": parameters.FIELDS},
+        answer=ACTION_EXECUTION.item,
+    )
     def get_action(self, call: Call, task_id: str, action_execution_id: str) -> JsonValue:
         """Return one action execution of a task."""
-        with self._services.database.read() as connection:
+        names = ACTION_EXECUTION.chosen(call, ACTION_EXECUTION.attributes)
+        with self._services.database.read(is_snapshot=True) as connection:
             source = executions.action_source(call.context.viewer)
             row = executions.find_one(connection, source, action_execution_id)
-        if row is None or row["task_execution_id"] != task_id:
-            raise NotFoundError(f"ActionExecution not found [id={action_execution_id}]")
-        return ACTION_EXECUTION.show(row, ACTION_EXECUTION.chosen(call, ACTION_EXECUTION.attributes))
+            if row is None or row["task_execution_id"] != task_id:
+                raise NotFoundError(f"ActionExecution not found [id={action_execution_id}]")
+            (completed,) = waiting_for.complete(Noun.ACTION, connection, [row], names)
+        return ACTION_EXECUTION.show(completed, names)
 
-    @route("GET", "*/workflow_executions", query=_NESTED_QUERY)
+    @route("GET", "*/workflow_executions", rule="executions:list", query=_NESTED_QUERY, answer=EXECUTION.page)
     def list_workflows(self, call: Call, task_id: str) -> JsonValue:
         """Return a page of the nested workflow executions of a task."""
         require_uuid("task_execution_id", task_id)
         names = EXECUTION.listed(call, without=_NESTED_LEFT_OUT)
-        with self._services.database.read() as connection:
-            rows, rest = read_page(
-                connection,
-                call,
-                EXECUTION,
-                executions.workflow_source(call.context.viewer),
-                names,
-                max_limit=self._services.settings.max_limit,
-                fixed=[Filter(column="task_execution_id", operator=Operator.EQ, value=task_id)],
-            )
-        return {"executions": [EXECUTION.show(row, names) for row in rows], **rest}
+        return answer_page(
+            self._services,
+            call,
+            EXECUTION,
+            executions.workflow_source(call.context.viewer),
+            names,
+            fixed=[Filter(column="task_execution_id", operator=Operator.EQ, value=task_id)],
+            complete=waiting_for.completion(Noun.WORKFLOW, names),
+        )
 
-    @route("GET", "*/executions", query=trees.QUERY)
+    @route("GET", "*/executions", rule="executions:get", query=trees.QUERY, answer=EXECUTION.collected)
     def list_descendants(self, call: Call, task_id: str) -> JsonValue:
         """Return the nested workflow executions of a task and all below them, depth first."""
         require_uuid("id", task_id)
@@ -132,16 +136,18 @@ class Tasks:
             return _get_task(connection, call, task_id)
 
     def _show(self, call: Call, task_id: str) -> JsonObject:
-        with self._services.database.read() as connection:
-            row = _get_task(connection, call, task_id)
-            completed = {**row, "result": _result(connection, row)}
         names = TASK.chosen(call, TASK.attributes)
+        with self._services.database.read(is_snapshot=True) as connection:
+            row = _get_task(connection, call, task_id)
+            (waiting,) = waiting_for.complete(Noun.TASK, connection, [row], names)
+            completed = {**waiting, "result": _result(connection, row)}
         shown = TASK.show(completed, names)
         if shown.get("published_global") == "{}":
             del shown["published_global"]
         return shown
 
-    def _send(self, body: JsonObject, row: Row) -> None:
+    def _send(self, call: Call, row: Row) -> None:
+        body = call.body
         is_skip = body["state"] == State.SKIPPED
         env = body.get("env") or {}
         commands.send(
@@ -150,6 +156,7 @@ class Tasks:
             kind="skip" if is_skip else "rerun",
             subject_id=row["id"],
             payload={"env": env} if is_skip else {"reset": bool(body["reset"]), "env": env},
+            security=self._services.delegation.renewed(call.context, row["project_id"]),
         )
 
 

@@ -15,9 +15,9 @@ from mistral_lite.db.listing import Row
 from mistral_lite.jsontext import JsonObject
 
 QUERY: Mapping[str, Converter] = {
-    "errors_only": parameters.flag,
-    "max_depth": parameters.integer,
-    "include_output": parameters.flag,
+    "errors_only": parameters.ERRORS_ONLY,
+    "max_depth": parameters.MAX_DEPTH,
+    "include_output": parameters.INCLUDE_OUTPUT,
 }
 
 

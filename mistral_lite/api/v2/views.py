@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from mistral_lite.api import parameters, wire
+from mistral_lite.api import parameters, schemas, wire
 from mistral_lite.api.resources import Attribute, Resource, json_inside, json_value, moment, plain
+from mistral_lite.api.v2 import waiting_for
 from mistral_lite.jsontext import JsonValue
+from mistral_lite.workflow.states import State
 
 
 def _execution_globals(row: Mapping[str, JsonValue]) -> JsonValue:
@@ -22,28 +24,33 @@ def _runtime_context(row: Mapping[str, JsonValue]) -> JsonValue:
     return wire.json_text({**shown, **json.loads(row["runtime"])})
 
 
+STATE = schemas.one_of(State)
+
 EXECUTION = Resource(
     collection="executions",
     attributes={
-        "id": plain("id"),
-        "workflow_id": plain("workflow_id"),
-        "workflow_name": plain("workflow_name"),
-        "workflow_namespace": plain("workflow_namespace"),
+        "id": plain("id", schemas.TEXT),
+        "workflow_id": plain("workflow_id", schemas.TEXT),
+        "workflow_name": plain("workflow_name", schemas.TEXT),
+        "workflow_namespace": plain("workflow_namespace", schemas.TEXT),
         "description": plain("description"),
         "tags": json_value("tags"),
         "params": json_inside("params"),
         "task_execution_id": plain("task_execution_id"),
         "root_execution_id": plain("root_execution_id"),
-        "state": plain("state"),
+        "state": plain("state", STATE),
         "state_info": plain("state_info"),
         "input": json_inside("input"),
         "output": json_inside("output"),
-        "created_at": moment("created_at"),
+        "created_at": moment("created_at", schemas.MOMENT),
         "updated_at": moment("updated_at"),
-        "project_id": plain("project_id"),
-        "published_global": Attribute(needs=("context", "published_global"), render=_execution_globals),
+        "project_id": plain("project_id", schemas.TEXT),
+        "published_global": Attribute(
+            needs=("context", "published_global"), render=_execution_globals, schema=schemas.JSON_TEXT
+        ),
+        waiting_for.NAME: waiting_for.ATTRIBUTE,
     },
-    single_only=frozenset({"output", "published_global"}),
+    single_only=frozenset({"output", "published_global", waiting_for.NAME}),
     declared=("source_execution_id",),
     filters={
         "workflow_name": parameters.text_filter,
@@ -66,29 +73,35 @@ EXECUTION = Resource(
 TASK = Resource(
     collection="tasks",
     attributes={
-        "id": plain("id"),
-        "name": plain("name"),
-        "type": plain("type"),
-        "workflow_name": plain("workflow_name"),
-        "workflow_namespace": plain("workflow_namespace"),
-        "workflow_id": plain("workflow_id"),
-        "workflow_execution_id": plain("workflow_execution_id"),
+        "id": plain("id", schemas.TEXT),
+        "name": plain("name", schemas.TEXT),
+        "type": plain("type", schemas.one_of(("ACTION", "WORKFLOW"))),
+        "workflow_name": plain("workflow_name", schemas.TEXT),
+        "workflow_namespace": plain("workflow_namespace", schemas.TEXT),
+        "workflow_id": plain("workflow_id", schemas.TEXT),
+        "workflow_execution_id": plain("workflow_execution_id", schemas.TEXT),
         "tags": json_value("tags"),
-        "state": plain("state"),
+        "state": plain("state", STATE),
         "state_info": plain("state_info"),
-        "project_id": plain("project_id"),
-        "runtime_context": Attribute(needs=("triggered_by", "runtime"), render=_runtime_context),
+        "project_id": plain("project_id", schemas.TEXT),
+        "runtime_context": Attribute(
+            needs=("triggered_by", "runtime"), render=_runtime_context, schema=schemas.JSON_TEXT
+        ),
         # Rows of single answers are completed by the result before they are shown.
-        "result": Attribute(needs=(), render=lambda row: wire.json_text(row["result"])),
+        "result": Attribute(
+            needs=(), render=lambda row: wire.json_text(row["result"]), schema=schemas.JSON_TEXT
+        ),
         "published": json_inside("published"),
         "published_global": json_inside("published_global"),
-        "processed": plain("processed"),
-        "created_at": moment("created_at"),
+        "processed": plain("processed", schemas.FLAG),
+        "created_at": moment("created_at", schemas.MOMENT),
         "updated_at": moment("updated_at"),
         "started_at": moment("started_at"),
         "finished_at": moment("finished_at"),
+        waiting_for.NAME: waiting_for.ATTRIBUTE,
     },
-    single_only=frozenset({"result", "published_global"}),
+    single_only=frozenset({"published_global", waiting_for.NAME}),
+    never_listed=frozenset({"result"}),
     declared=("reset", "env"),
     filters={
         "name": parameters.text_filter,
@@ -112,19 +125,20 @@ ACTION_EXECUTION = Resource(
         "workflow_name": plain("workflow_name"),
         "workflow_namespace": plain("workflow_namespace"),
         "task_execution_id": plain("task_execution_id"),
-        "state": plain("state"),
+        "state": plain("state", STATE),
         "state_info": plain("state_info"),
         "tags": json_value("tags"),
-        "name": plain("name"),
+        "name": plain("name", schemas.TEXT),
         "description": plain("description"),
         "project_id": plain("project_id"),
-        "accepted": plain("accepted"),
+        "accepted": plain("accepted", schemas.or_null(schemas.FLAG)),
         "input": json_inside("input"),
         "output": json_inside("output"),
         "created_at": moment("created_at"),
         "updated_at": moment("updated_at"),
+        waiting_for.NAME: waiting_for.ATTRIBUTE,
     },
-    single_only=frozenset({"output"}),
+    single_only=frozenset({"output", waiting_for.NAME}),
     declared=("task_name", "params"),
     filters={
         "name": parameters.text_filter,

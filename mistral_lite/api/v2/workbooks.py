@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from mistral_lite.api import parameters, uploads
-from mistral_lite.api.resources import Resource, json_value, moment, plain, read_page
+from mistral_lite.api import parameters, schemas, uploads
+from mistral_lite.api.resources import Resource, answer_one, answer_page, json_value, moment, plain
 from mistral_lite.api.routing import Call, route, upload_route
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.uploads import Upload
@@ -23,14 +23,14 @@ from mistral_lite.lang.specs import WorkbookSpec
 RESOURCE = Resource(
     collection="workbooks",
     attributes={
-        "id": plain("id"),
-        "name": plain("name"),
-        "namespace": plain("namespace"),
-        "definition": plain("definition"),
+        "id": plain("id", schemas.TEXT),
+        "name": plain("name", schemas.TEXT),
+        "namespace": plain("namespace", schemas.TEXT),
+        "definition": plain("definition", schemas.TEXT),
         "tags": json_value("tags"),
-        "scope": plain("scope"),
-        "project_id": plain("project_id"),
-        "created_at": moment("created_at"),
+        "scope": plain("scope", schemas.SCOPE),
+        "project_id": plain("project_id", schemas.TEXT),
+        "created_at": moment("created_at", schemas.MOMENT),
         "updated_at": moment("updated_at"),
     },
     filters={
@@ -51,32 +51,41 @@ class Workbooks:
     def __init__(self, services: ApiServices) -> None:
         self._services = services
 
-    @route("GET", query=RESOURCE.query)
+    @route("GET", rule="workbooks:list", query=RESOURCE.query, answer=RESOURCE.page)
     def list_all(self, call: Call) -> JsonValue:
         """Return a page of workbooks."""
-        names = RESOURCE.listed(call)
-        with self._services.database.read() as connection:
-            rows, rest = read_page(
-                connection,
-                call,
-                RESOURCE,
-                definitions.source(tables.workbooks, call.context.viewer),
-                names,
-                max_limit=self._services.settings.max_limit,
-            )
-        return {"workbooks": [RESOURCE.show(row, names) for row in rows], **rest}
+        return answer_page(
+            self._services,
+            call,
+            RESOURCE,
+            definitions.source(tables.workbooks, call.context.viewer),
+            RESOURCE.listed(call),
+        )
 
-    @route("GET", "*", query={"namespace": parameters.text, "fields": parameters.names})
+    @route(
+        "GET",
+        "*",
+        rule="workbooks:get",
+        query={"namespace": parameters.NAMESPACE, "fields": parameters.FIELDS},
+        answer=RESOURCE.item,
+    )
     def get(self, call: Call, name: str) -> JsonValue:
         """Return one workbook."""
-        with self._services.database.read() as connection:
-            row = self._find(connection, call, name)
-        return RESOURCE.show(row, RESOURCE.chosen(call, RESOURCE.attributes))
+        return answer_one(
+            self._services, call, RESOURCE, lambda connection: self._find(connection, call, name)
+        )
 
-    @upload_route("POST", status=201, query=uploads.QUERY)
+    @upload_route(
+        "POST",
+        rule="workbooks:create",
+        status=201,
+        query=uploads.QUERY,
+        answer=RESOURCE.item,
+        refusals=(409,),
+    )
     def create(self, call: Call) -> JsonValue:
         """Store a workbook; definitions with the names of its members are overwritten."""
-        upload = Upload.of(call, self._services)
+        upload = Upload.of(call, self._services, "workbooks:publicize")
         spec = self._parse(call)
 
         def work(connection: sa.Connection) -> JsonObject:
@@ -88,22 +97,26 @@ class Workbooks:
         del shown["updated_at"]
         return shown
 
-    @upload_route("PUT", query=uploads.QUERY)
+    @upload_route(
+        "PUT", rule="workbooks:update", query=uploads.QUERY, answer=RESOURCE.item, refusals=(404, 409)
+    )
     def update(self, call: Call) -> JsonValue:
         """Replace the workbook that the document names, and its members; vanished members stay."""
-        upload = Upload.of(call, self._services)
+        upload = Upload.of(call, self._services, "workbooks:publicize")
         spec = self._parse(call)
 
         def work(connection: sa.Connection) -> JsonObject:
             row = self._find(connection, call, spec.name)
             uploads.check_may_change(call, row, "Workbook")
             changed = uploads.replace(connection, tables.workbooks, row, upload, _values(spec, call.text))
-            self._save_members(connection, call, upload, spec)
+            # The members are where the workbook is, also if an administrator of another project changes it.
+            at_home = replace(upload, project_id=row["project_id"])
+            self._save_members(connection, call, at_home, spec)
             return changed
 
         return RESOURCE.show(self._services.database.run(work))
 
-    @route("DELETE", "*", status=204, query={"namespace": parameters.text})
+    @route("DELETE", "*", rule="workbooks:delete", status=204, query={"namespace": parameters.NAMESPACE})
     def delete(self, call: Call, name: str) -> JsonValue:
         """Delete a workbook; the definitions that came from it stay."""
 
@@ -115,7 +128,7 @@ class Workbooks:
         self._services.database.run(work)
         return None
 
-    @upload_route("POST", "validate")
+    @upload_route("POST", "validate", answer=uploads.VERDICT)
     def validate(self, call: Call) -> JsonValue:
         """Say whether a document would be accepted."""
         checker = self._services.evaluator.check_syntax

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import md5
 
 import sqlalchemy as sa
 
-from mistral_lite.api import parameters, uploads
-from mistral_lite.api.resources import Attribute, Resource, json_value, moment, plain, read_page
+from mistral_lite.api import parameters, schemas, uploads
+from mistral_lite.api.resources import Attribute, Resource, answer_one, answer_page, json_value, moment, plain
 from mistral_lite.api.routing import Call, route, upload_route
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.specs import SpecCache
@@ -25,21 +26,27 @@ from mistral_lite.lang.specs import WorkflowSpec
 RESOURCE = Resource(
     collection="workflows",
     attributes={
-        "id": plain("id"),
-        "name": plain("name"),
-        "namespace": plain("namespace"),
+        "id": plain("id", schemas.TEXT),
+        "name": plain("name", schemas.TEXT),
+        "namespace": plain("namespace", schemas.TEXT),
         # Rows are completed by their spec before they are shown.
-        "input": Attribute(needs=("spec_hash",), render=lambda row: signatures.workflow_input(row["spec"])),
+        "input": Attribute(
+            needs=("spec_hash",),
+            render=lambda row: signatures.workflow_input(row["spec"]),
+            schema=schemas.TEXT,
+        ),
         "interface": Attribute(
             needs=("spec_hash",),
             render=lambda row: json.dumps(signatures.workflow_interface(row["spec"])),
+            # Answers to uploads hold the interface itself.
+            schema={"anyOf": [schemas.JSON_TEXT, schemas.OBJECT]},
         ),
-        "definition": plain("definition"),
+        "definition": plain("definition", schemas.TEXT),
         "checksum": plain("checksum"),
         "tags": json_value("tags"),
-        "scope": plain("scope"),
-        "project_id": plain("project_id"),
-        "created_at": moment("created_at"),
+        "scope": plain("scope", schemas.SCOPE),
+        "project_id": plain("project_id", schemas.TEXT),
+        "created_at": moment("created_at", schemas.MOMENT),
         "updated_at": moment("updated_at"),
     },
     filters={
@@ -54,6 +61,8 @@ RESOURCE = Resource(
     },
 )
 
+_SCOPED = {name: item for name, item in uploads.QUERY.items() if name != "namespace"}
+
 
 class Workflows:
     """Workflow definitions over HTTP."""
@@ -62,38 +71,65 @@ class Workflows:
         self._services = services
         self._specs = SpecCache()
 
-    @route("GET", query={**RESOURCE.query, "all_projects": parameters.flag})
+    @route(
+        "GET",
+        rule="workflows:list",
+        query={**RESOURCE.query, "all_projects": parameters.ALL_PROJECTS},
+        answer=RESOURCE.page,
+    )
     def list_all(self, call: Call) -> JsonValue:
         """Return a page of definitions."""
-        if call.query.get("all_projects"):
-            call.context.require_admin("list the workflows of all projects")
+        viewer = call.list_viewer("workflows:list:all_projects")
         names = RESOURCE.listed(call)
         if "input" in call.query.get("fields", []) and "interface" not in names:
             names.append("interface")
-        with self._services.database.read() as connection:
-            rows, rest = read_page(
-                connection,
-                call,
-                RESOURCE,
-                definitions.source(table, call.context.viewer),
-                names,
-                max_limit=self._services.settings.max_limit,
-            )
-            completed = self._with_specs(connection, rows) if {"input", "interface"} & set(names) else rows
-        return {"workflows": [RESOURCE.show(row, names) for row in completed], **rest}
+        source = definitions.source(table, viewer)
+        return answer_page(self._services, call, RESOURCE, source, names, complete=self._with_specs)
 
-    @route("GET", "*", query={"namespace": parameters.text, "fields": parameters.names})
+    @route(
+        "GET",
+        "*",
+        rule="workflows:get",
+        query={"namespace": parameters.NAMESPACE, "fields": parameters.FIELDS},
+        answer=RESOURCE.item,
+    )
     def get(self, call: Call, identifier: str) -> JsonValue:
         """Return one definition by name or id."""
-        with self._services.database.read() as connection:
-            row = self._find(connection, call, identifier)
-            (completed,) = self._with_specs(connection, [row])
-        return RESOURCE.show(completed, RESOURCE.chosen(call, RESOURCE.attributes))
+        return answer_one(
+            self._services,
+            call,
+            RESOURCE,
+            lambda connection: self._find(connection, call, identifier),
+            self._with_specs,
+        )
 
-    @upload_route("POST", status=201, query=uploads.QUERY)
+    @upload_route(
+        "POST",
+        rule="workflows:create",
+        status=201,
+        query=uploads.QUERY,
+        answer=RESOURCE.collected,
+        refusals=(409,),
+    )
     def create(self, call: Call) -> JsonValue:
         """Store the workflows of a document, all or none."""
-        upload = Upload.of(call, self._services)
+        return self._create(call)
+
+    @upload_route(
+        "POST",
+        "*",
+        rule="workflows:create",
+        status=201,
+        query=_SCOPED,
+        answer=RESOURCE.collected,
+        refusals=(409,),
+    )
+    def create_in_namespace(self, call: Call, namespace: str) -> JsonValue:
+        """Store the workflows of a document, all or none; the namespace is part of the path."""
+        return self._create(replace(call, query={**call.query, "namespace": namespace}))
+
+    def _create(self, call: Call) -> JsonObject:
+        upload = Upload.of(call, self._services, "workflows:publicize")
         specs, texts = self._parse(call)
 
         def work(connection: sa.Connection) -> list[JsonObject]:
@@ -112,10 +148,12 @@ class Workflows:
             del item["updated_at"]
         return {"workflows": shown}
 
-    @upload_route("PUT", query=uploads.QUERY)
+    @upload_route(
+        "PUT", rule="workflows:update", query=uploads.QUERY, answer=RESOURCE.collected, refusals=(404, 409)
+    )
     def update_all(self, call: Call) -> JsonValue:
         """Replace the workflows of a document, found by their names, all or none."""
-        upload = Upload.of(call, self._services)
+        upload = Upload.of(call, self._services, "workflows:publicize")
         specs, texts = self._parse(call)
 
         def work(connection: sa.Connection) -> list[JsonObject]:
@@ -125,10 +163,12 @@ class Workflows:
 
         return {"workflows": self._services.database.run(work)}
 
-    @upload_route("PUT", "*", query=uploads.QUERY)
+    @upload_route(
+        "PUT", "*", rule="workflows:update", query=uploads.QUERY, answer=RESOURCE.item, refusals=(409,)
+    )
     def update_one(self, call: Call, identifier: str) -> JsonValue:
         """Replace one workflow, found by name or id; the document may give it another name."""
-        upload = Upload.of(call, self._services)
+        upload = Upload.of(call, self._services, "workflows:publicize")
         specs, texts = self._parse(call)
         if len(specs) != 1:
             raise InputError(
@@ -139,7 +179,7 @@ class Workflows:
             lambda connection: self._replace(connection, call, upload, identifier, spec, texts[spec.name])
         )
 
-    @route("DELETE", "*", status=204, query={"namespace": parameters.text})
+    @route("DELETE", "*", rule="workflows:delete", status=204, query={"namespace": parameters.NAMESPACE})
     def delete(self, call: Call, identifier: str) -> JsonValue:
         """Delete a definition by name or id; its executions stay."""
 
@@ -147,13 +187,13 @@ class Workflows:
             row = self._find(connection, call, identifier)
             uploads.check_may_change(call, row, "Workflow")
             definitions.lock_workflow(connection, row["id"])
-            _check_unused(connection, row)
+            _check_unused(connection, call, row)
             definitions.delete_definition(connection, table, row["id"])
 
         self._services.database.run(work)
         return None
 
-    @upload_route("POST", "validate")
+    @upload_route("POST", "validate", answer=uploads.VERDICT)
     def validate(self, call: Call) -> JsonValue:
         """Say whether a document would be accepted."""
         checker = self._services.evaluator.check_syntax
@@ -207,21 +247,25 @@ class Workflows:
         return {**shown, "interface": signatures.workflow_interface(spec)}
 
     def _with_specs(
-        self, connection: sa.Connection, rows: Sequence[Row]
-    ) -> Sequence[Mapping[str, JsonValue]]:
+        self, connection: sa.Connection, rows: Sequence[Row], names: Sequence[str]
+    ) -> Sequence[Row]:
+        """Return rows with their specs, where they are to be shown."""
+        if not {"input", "interface"} & set(names):
+            return rows
         specs = self._specs.get_all(connection, (row["spec_hash"] for row in rows))
         return [{**row, "spec": specs[row["spec_hash"]]} for row in rows]
 
 
-def _check_unused(connection: sa.Connection, row: Row) -> None:
-    """Raise ``InputError`` if a trigger of any project starts this workflow."""
+def _check_unused(connection: sa.Connection, call: Call, row: Row) -> None:
+    """Raise ``InputError`` if a trigger of any project starts this workflow; those of others are not named."""
     for kind, using in _triggers(connection, row):
         if using:
-            ids = ", ".join(trigger_id for trigger_id, _ in using)
+            own = [trigger_id for trigger_id, project in using if project == call.context.project_id]
+            others = f"{len(using) - len(own)} of other projects"
             raise InputError(
                 f"Can't delete workflow that has {kind} triggers associated. "
                 f"[workflow_identifier={row['name']}, namespace={row['namespace']}], "
-                f"[{kind}_trigger_id(s)={ids}]"
+                f"[{kind}_trigger_id(s)={', '.join(own if len(own) == len(using) else [*own, others])}]"
             )
 
 

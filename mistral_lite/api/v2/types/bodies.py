@@ -18,6 +18,7 @@ from mistral_lite.api.v2.types.values import (
     JSON_ANY,
     JSON_DICT,
     NAME,
+    PROJECT,
     SCOPE,
     TAGS,
     TOPIC,
@@ -109,6 +110,21 @@ class EnvironmentAttributes(wsme.types.Base):
     updated_at = wsattr(ANY_TEXT)
 
 
+class DynamicActionAttributes(wsme.types.Base):
+    """A dynamic action."""
+
+    id = wsattr(ANY_TEXT)
+    name = wsattr(NAME)
+    namespace = wsattr(NAME)
+    code_source_id = wsattr(ANY_TEXT)
+    code_source_name = wsattr(ANY_TEXT)
+    class_name = wsattr(NAME)
+    project_id = wsattr(ANY_TEXT, readonly=True)
+    scope = wsattr(SCOPE)
+    created_at = wsattr(ANY_TEXT)
+    updated_at = wsattr(ANY_TEXT)
+
+
 class CronTriggerAttributes(wsme.types.Base):
     """A cron trigger."""
 
@@ -145,9 +161,24 @@ class EventTriggerAttributes(wsme.types.Base):
     scope = wsattr(SCOPE)
 
 
+class MemberAttributes(wsme.types.Base):
+    """A share of a workflow."""
+
+    id = wsattr(ANY_TEXT)
+    resource_id = wsattr(ANY_TEXT)
+    project_id = wsattr(ANY_TEXT, readonly=True)
+    member_id = wsattr(PROJECT)
+    resource_type = wsattr(ANY_TEXT)
+    status = wsattr(ANY_TEXT)
+    created_at = wsattr(ANY_TEXT)
+    updated_at = wsattr(ANY_TEXT)
+
+
 EXECUTION = BodyType(argument="wf_ex", attributes=ExecutionAttributes)
 TASK = BodyType(argument="task", attributes=TaskAttributes)
 ACTION_EXECUTION = BodyType(argument="action_ex", attributes=ActionExecutionAttributes)
 ENVIRONMENT = BodyType(argument="env", attributes=EnvironmentAttributes)
+DYNAMIC_ACTION = BodyType(argument="dyn_action", attributes=DynamicActionAttributes)
 CRON_TRIGGER = BodyType(argument="cron_trigger", attributes=CronTriggerAttributes)
 EVENT_TRIGGER = BodyType(argument="event_trigger", attributes=EventTriggerAttributes)
+MEMBER = BodyType(argument="member_info", attributes=MemberAttributes)

@@ -1,10 +1,17 @@
-"""Value types of body attributes. They say what is wrong with a value without repeating it."""
+"""Value types of body attributes. They say what is wrong with a value without repeating it.
+
+The ``schema`` of each is that of what callers usually send; null, which sets an attribute to null, comes on
+top.
+"""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import wsme.types
 
-from mistral_lite.api import wire
+from mistral_lite.api import schemas, wire
+from mistral_lite.api.schemas import Schema
 from mistral_lite.jsontext import JsonValue
 
 _NAMES = {
@@ -29,6 +36,7 @@ class Text(wsme.types.UserType):
 
     def __init__(self, max_length: int | None = None) -> None:
         self.max_length = max_length
+        self.schema = schemas.TEXT if max_length is None else {**schemas.TEXT, "maxLength": max_length}
 
     def validate(self, value: JsonValue) -> str:
         """Return the text. Raises ``ValueError``."""
@@ -46,6 +54,7 @@ class JsonDict(wsme.types.UserType):
 
     basetype = object
     name = "json"
+    schema: ClassVar[Schema] = {"anyOf": [schemas.OBJECT, schemas.JSON_TEXT]}
 
     def validate(self, value: JsonValue) -> JsonValue:
         """Return the object. Raises ``ValueError``."""
@@ -67,6 +76,7 @@ class JsonAny(wsme.types.UserType):
 
     basetype = object
     name = "json"
+    schema = schemas.ANYTHING
 
     def validate(self, value: JsonValue) -> JsonValue:
         """Return the value."""
@@ -85,6 +95,7 @@ class Count(wsme.types.UserType):
     name = "count"
     # What a column of 32 bits holds.
     _most = 2**31 - 1
+    schema: ClassVar[Schema] = {"type": "integer", "minimum": 1, "maximum": _most}
 
     def validate(self, value: JsonValue) -> int:
         """Return the number. Raises ``ValueError``."""
@@ -104,6 +115,7 @@ class Flag(wsme.types.UserType):
 
     basetype = object
     name = "bool"
+    schema = schemas.FLAG
 
     def validate(self, value: JsonValue) -> bool:
         """Return the truth value. Raises ``ValueError``."""
@@ -121,6 +133,7 @@ class Scope(wsme.types.UserType):
 
     basetype = object
     name = "scope"
+    schema = schemas.SCOPE
 
     def validate(self, value: JsonValue) -> str:
         """Return the scope. Raises ``ValueError``."""
@@ -134,6 +147,7 @@ class Tags(wsme.types.UserType):
 
     basetype = object
     name = "tags"
+    schema = schemas.TEXTS
 
     def validate(self, value: JsonValue) -> list[str]:
         """Return the tags. Raises ``ValueError``."""
@@ -145,6 +159,7 @@ class Tags(wsme.types.UserType):
 ANY_TEXT = Text()
 NAME = Text(255)
 TOPIC = Text(80)
+PROJECT = Text(80)
 IDENTIFIER = Text(36)
 JSON_DICT = JsonDict()
 JSON_ANY = JsonAny()
