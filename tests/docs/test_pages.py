@@ -81,6 +81,14 @@ def test_every_crash_point_is_listed() -> None:
     assert listed == reached
 
 
+def test_every_mutant_is_listed() -> None:
+    catalogue = (ROOT / "tools/mutants/catalogue.py").read_text(encoding="utf-8")
+    section = page("reliability.rst").partition("That the tests can fail")[2]
+    assert set(re.findall(r'name="([\w-]+)"', catalogue)) == set(
+        re.findall(r"^   ``([\w-]+)``,", section, re.MULTILINE)
+    )
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_named_tests_and_files_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

@@ -7,66 +7,14 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
+from serving import eventually, free_port, listens
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = re.compile(r"^ +\$ (.*)$", re.MULTILINE)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def eventually(check: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not check():
-        assert time.monotonic() < deadline, what
-        threading.Event().wait(0.1)
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture
-def environment() -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-    folder = str(Path(sys.executable).parent)
-    return {**inherited, "PATH": f"{folder}:{inherited.get('PATH', '')}"}
-
-
-@pytest.fixture
-def port(tmp_path: Path, environment: dict[str, str]) -> Iterator[int]:
-    """A running ``mistral-lite serve``."""
-    chosen = free_port()
-    arguments = ["serve", "--port", str(chosen), "--state-dir", str(tmp_path / "state")]
-    with (tmp_path / "serve.log").open("wb") as log:
-        serve = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mistral_lite.cli.main", *arguments],
-            cwd=tmp_path,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        eventually(lambda: serve.poll() is not None or listens(chosen), "serve listens")
-        assert serve.poll() is None, (tmp_path / "serve.log").read_text()
-        yield chosen
-    finally:
-        serve.terminate()
-        serve.wait(30)
 
 
 def has_finished(port: int) -> bool:

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
-# Tests are imported without a package; what they share stands beside them.
+# Tests are imported without a package; what they share stands beside them, or with the tools.
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from deployments import AllInOne, Deployment, Template, ThreeProcesses
+from deployments import AllInOne, Deployment, MariaDB, OnMariaDB, Template, ThreeProcesses
+from identity.install import installed
+from identity.server import Keystone
 from neighbours import Request, WebService
 
 KINDS = (AllInOne.kind, ThreeProcesses.kind)
@@ -50,6 +53,11 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
 
 
 @pytest.fixture(scope="session")
+def _mariadb(tmp_path_factory: pytest.TempPathFactory) -> MariaDB:
+    return MariaDB(required("MARIADB"), tmp_path_factory.mktemp("mariadb"))
+
+
+@pytest.fixture(scope="session")
 def _make(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MakeDeployment]:
@@ -61,14 +69,21 @@ def _make(
         if kind == AllInOne.kind:
             deployment = AllInOne(folder, options)
         else:
-            template = request.getfixturevalue("_template")
-            deployment = ThreeProcesses(folder, options, template=template, rabbitmq=required("RABBITMQ"))
+            place = ThreeProcesses if kind == ThreeProcesses.kind else OnMariaDB
+            template = request.getfixturevalue("_template" if place is ThreeProcesses else "_mariadb")
+            deployment = place(folder, options, template=template, rabbitmq=required("RABBITMQ"))
         made.append(deployment)
         return deployment
 
     yield make
     for deployment in made:
         deployment.remove()
+
+
+@pytest.fixture(scope="session")
+def make_deployment(_make: MakeDeployment) -> MakeDeployment:
+    """Make deployments that only one test uses; they are removed at the end of the session."""
+    return _make
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +108,12 @@ def _whole(deployment: Deployment) -> Iterator[Deployment]:
 @pytest.fixture(params=KINDS)
 def deployment(request: pytest.FixtureRequest, _shared: MakeDeployment) -> Iterator[Deployment]:
     """Each deployment in turn, whole and running."""
+    yield from _whole(_shared(request.param))
+
+
+@pytest.fixture(params=(*KINDS, OnMariaDB.kind))
+def anywhere(request: pytest.FixtureRequest, _shared: MakeDeployment) -> Iterator[Deployment]:
+    """Each deployment in turn, the three processes over MariaDB as well: for tests of the core of the matter."""
     yield from _whole(_shared(request.param))
 
 
@@ -126,3 +147,12 @@ def make_web_service() -> Iterator[MakeWebService]:
     yield make
     for service in made:
         service.close()
+
+
+@pytest.fixture(scope="session")
+def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
+    """A genuine Keystone, installed by the first test that ever asks for it. Tests make accounts of their own."""
+    keystone = Keystone(installed(), tmp_path_factory.mktemp("identity") / "keystone")
+    keystone.start()
+    yield keystone
+    keystone.stop()

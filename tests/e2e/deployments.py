@@ -6,9 +6,7 @@ Roles are named as their command is (``engine``), and further processes of a rol
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 import os
 import signal
 import socket
@@ -17,10 +15,8 @@ import sys
 import threading
 import time
 import uuid
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,11 +25,9 @@ from urllib.parse import urlsplit, urlunsplit
 import kombu
 import psycopg
 import requests
+import sqlalchemy as sa
+from client_commands.runner import in_this_process
 from neighbours import TcpProxy
-
-with warnings.catch_warnings(action="ignore"):
-    # The client warns about its own libraries.
-    import mistralclient.shell
 
 FINISHED = frozenset({"SUCCESS", "ERROR", "CANCELLED"})
 
@@ -106,22 +100,8 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self._popen.send_signal(number)
 
-    def wait(self, timeout_s: float = 30.0) -> int:
+    def wait(self, timeout_s: float = 75.0) -> int:
         return self._popen.wait(timeout_s)
-
-
-@contextmanager
-def _surroundings_of_the_client() -> Iterator[None]:
-    """Let the client set up logging as in a process of its own, and take it back."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    root.handlers.clear()
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
 
 
 class Deployment(ABC):
@@ -144,6 +124,11 @@ class Deployment(ABC):
     @abstractmethod
     def _config(self) -> str:
         """Return the configuration file."""
+
+    @property
+    @abstractmethod
+    def database_url(self) -> str:
+        """Return where the database is."""
 
     @abstractmethod
     def role_of(self, part: str) -> str:
@@ -173,7 +158,23 @@ class Deployment(ABC):
         )
 
     def _arguments(self, command: str) -> list[str]:
-        return [command, "--config-file", str(self.config_file)]
+        return [command, *self._place()]
+
+    def _place(self) -> list[str]:
+        """Return the options that say where configuration and database are."""
+        return ["--config-file", str(self.config_file)]
+
+    def run_command(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that ends by itself, with the configuration of the service."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "mistral_lite.cli.main", command, *self._place(), *arguments],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
 
     def is_running(self, role: str) -> bool:
         return role in self.processes and self.processes[role].is_alive
@@ -209,13 +210,21 @@ class Deployment(ABC):
 
     # -- calls -------------------------------------------------------------------------------------
 
-    def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None) -> Answer:
-        """Make one request to the API; ``raw`` is sent as it is."""
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        raw: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Make one request to the API; ``raw`` is sent as it is, ``headers`` besides the usual ones."""
         response = requests.request(
             method,
             f"{self.url}{path}",
             data=raw if raw is not None or body is None else json.dumps(body),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **(headers or {})},
             timeout=30,
         )
         is_json = response.headers.get("Content-Type", "").startswith("application/json")
@@ -238,18 +247,16 @@ class Deployment(ABC):
 
     def try_mistral(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the official client. In this process: most of its time is that of its imports."""
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err), _surroundings_of_the_client():
-            code = mistralclient.shell.main(["--os-mistral-url", f"{self.url}/v2", *arguments])
-        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+        done = in_this_process(list(arguments), {"OS_MISTRAL_URL": f"{self.url}/v2"})
+        return subprocess.CompletedProcess(arguments, done.code, done.out, done.err)
 
-    def mistral_process(self, *arguments: str) -> str:
-        """Run the official client as a user does, with its address in the environment."""
+    def mistral_process(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        """Run the official client as a user does, by default with its address in the environment."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
         done = subprocess.run(
             [str(Path(sys.executable).with_name("mistral")), *arguments],
             cwd=self.folder,
-            env={**inherited, "OS_MISTRAL_URL": f"{self.url}/v2"},
+            env={**inherited, **(environment or {"OS_MISTRAL_URL": f"{self.url}/v2"})},
             capture_output=True,
             text=True,
             check=False,
@@ -317,6 +324,17 @@ class Deployment(ABC):
             )
         )
 
+    def waiting_action(self, execution_id: str) -> str:
+        """Wait for an action of an execution that waits for nothing but its callback, and return its id."""
+        action_id = self.running_action(execution_id)
+
+        def waits_for_callback() -> bool:
+            wait = self.get(f"/v2/action_executions/{action_id}")["waiting_for"]
+            return wait is not None and wait["kind"] == "callback"
+
+        eventually(waits_for_callback, what=f"action {action_id} waits for its callback")
+        return action_id
+
     def said(self) -> str:
         """Return the end of every log."""
         return "\n".join(
@@ -335,9 +353,19 @@ class AllInOne(Deployment):
         # The web services of the tests listen on this machine, which HTTP actions may not call by default.
         return "[action_std_http]\ndenied_cidrs =\n"
 
+    @property
+    def state_dir(self) -> Path:
+        return self.folder / "state"
+
     def _arguments(self, command: str) -> list[str]:
-        place = ["--port", str(self.port), "--state-dir", str(self.folder / "state")]
-        return [*super()._arguments(command), *place]
+        return [*super()._arguments(command), "--port", str(self.port)]
+
+    def _place(self) -> list[str]:
+        return [*super()._place(), "--state-dir", str(self.state_dir)]
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.state_dir}/mistral.sqlite"
 
     def role_of(self, part: str) -> str:
         return "serve"
@@ -349,7 +377,9 @@ class ThreeProcesses(Deployment):
     kind = "three-processes"
     roles = ("api", "engine", "executor")
 
-    def __init__(self, folder: Path, options: str = "", *, template: Template, rabbitmq: str) -> None:
+    def __init__(
+        self, folder: Path, options: str = "", *, template: Template | MariaDB, rabbitmq: str
+    ) -> None:
         self.name = f"mistral_lite_e2e_{uuid.uuid4().hex[:10]}"
         self._rabbitmq = rabbitmq
         bus = urlsplit(rabbitmq)
@@ -371,6 +401,10 @@ class ThreeProcesses(Deployment):
             "[action_std_http]\ndenied_cidrs =\n"
         )
 
+    @property
+    def database_url(self) -> str:
+        return self._database
+
     def role_of(self, part: str) -> str:
         return part
 
@@ -380,11 +414,57 @@ class ThreeProcesses(Deployment):
         self._template.drop(self.name)
         self._delete_queues()
 
-    def _delete_queues(self) -> None:
+    @property
+    def queues(self) -> tuple[str, str]:
+        """Return the names of the queues that engines take their calls from."""
         topic = f"mistral_lite.{self.name}"
+        return topic, f"{topic}.0.0.0.0"
+
+    def on_broker(self, work: Callable[[Any], object]) -> None:
+        """Do something on a channel to the broker of our own."""
         with kombu.Connection(self._rabbitmq.replace("rabbit://", "amqp://", 1)) as connection:
-            for name in (topic, f"{topic}.0.0.0.0"):
-                connection.default_channel.queue_delete(name)
+            work(connection.default_channel)
+
+    def _delete_queues(self) -> None:
+        for name in self.queues:
+            self.on_broker(lambda channel, name=name: channel.queue_delete(name))
+
+
+class MariaDB:
+    """Databases on a MariaDB server, in place of copies of a ``Template``."""
+
+    def __init__(self, server: str, folder: Path) -> None:
+        self._server = sa.make_url(server).set(drivername="mysql+pymysql")
+        self._folder = folder
+
+    def copy(self, name: str) -> str:
+        """Make the database ``name`` with all tables and return its URL."""
+        self._execute(f"CREATE DATABASE {name}")
+        url = self._server.set(database=name).render_as_string(hide_password=False)
+        _upgrade(url, self._folder)
+        return url
+
+    def drop(self, name: str) -> None:
+        """Drop a database that was made here."""
+        self._execute(f"DROP DATABASE IF EXISTS {name}")
+
+    def _execute(self, statement: str) -> None:
+        engine = sa.create_engine(self._server, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+
+class OnMariaDB(ThreeProcesses):
+    """The same three processes over MariaDB."""
+
+    kind = "mariadb"
+
+
+def _upgrade(url: str, folder: Path) -> None:
+    config_file = folder / "upgrade.conf"
+    config_file.write_text(f"[database]\nconnection = {url}\n")
+    upgrade = Process(["db", "upgrade", "--config-file", str(config_file)], folder / "upgrade.log", {})
+    assert upgrade.wait(120) == 0, upgrade.said()
 
 
 class Template:
@@ -394,10 +474,7 @@ class Template:
         self._server = server
         self._name = f"mistral_lite_e2e_template_{uuid.uuid4().hex[:10]}"
         self._execute(f'CREATE DATABASE "{self._name}"')
-        config_file = folder / "template.conf"
-        config_file.write_text(f"[database]\nconnection = {self._url(self._name)}\n")
-        upgrade = Process(["db", "upgrade", "--config-file", str(config_file)], folder / "upgrade.log", {})
-        assert upgrade.wait() == 0, upgrade.said()
+        _upgrade(self._url(self._name), folder)
 
     def copy(self, name: str) -> str:
         """Make the database ``name`` and return its URL."""

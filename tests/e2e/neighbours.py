@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import socket
+import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
@@ -174,3 +180,76 @@ def _break(end: socket.socket) -> None:
     with contextlib.suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
     end.close()
+
+
+class PostgreSQL:
+    """A database server of the test's own, which it may stop as hard as it likes."""
+
+    def __init__(self, *settings: str) -> None:
+        """``settings`` are lines of its configuration."""
+        # Not below the folder of the test, which the account of the server may not enter.
+        self._folder = Path(tempfile.mkdtemp(prefix="ml_postgresql_"))
+        self._data = self._folder / "data"
+        self._as_other: tuple[str, ...] = ()
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root.
+            shutil.chown(self._folder, "postgres", "postgres")
+            self._as_other = ("runuser", "-u", "postgres", "--")
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+        self._run(
+            "initdb", "--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"
+        )
+        lines = (
+            f"port = {self.port}",
+            "listen_addresses = '127.0.0.1'",
+            "unix_socket_directories = ''",
+            "shared_buffers = 16MB",
+            *settings,
+        )
+        with (self._data / "postgresql.conf").open("a", encoding="utf-8") as config:
+            config.write("\n".join(lines) + "\n")
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self, *, is_awaited: bool = True) -> None:
+        """Start it; with ``is_awaited`` until it takes connections, else it may still be recovering."""
+        log = str(self._folder / "log")
+        self._run("pg_ctl", "start", "--silent", "--wait" if is_awaited else "--no-wait", "--log", log)
+        # Until its process is known, nobody can stop it.
+        pid_file = self._data / "postmaster.pid"
+        deadline = time.monotonic() + 30
+        pause = threading.Event()
+        while not (pid_file.exists() and pid_file.read_text().strip()) and time.monotonic() < deadline:
+            pause.wait(0.01)
+
+    def stop(self) -> None:
+        """Stop it as a crash does: connections break, nothing is written, the next start has to recover."""
+        self._run("pg_ctl", "stop", "--silent", "--wait", "--mode=immediate")
+
+    def own(self, folder: Path) -> None:
+        """Let the account of the server own a folder."""
+        if self._as_other:
+            shutil.chown(folder, "postgres", "postgres")
+
+    def remove(self) -> None:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        packaged = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
+        found = shutil.which(program) or str(packaged[-1])
+        command = [*self._as_other, found, "--pgdata", str(self._data), *arguments]
+        subprocess.run(
+            command,
+            check=True,
+            cwd=self._folder,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )

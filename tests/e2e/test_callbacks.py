@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from typing import Any
 
 import pytest
@@ -103,16 +102,16 @@ def test_a_refused_delivery_leaves_the_action_open(
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@pytest.mark.parametrize("action_id", [str(uuid.uuid4()), "no-such-id"])
+@pytest.mark.parametrize("action_id", ["00000000-0000-7000-8000-000000000000", "no-such-id"])
 def test_an_unknown_id(deployment: Deployment, method: str, spelling: str, action_id: str) -> None:
     assert deliver(deployment, action_id, RESULT, method=method, spelling=spelling) == 404
 
 
-def test_an_action_whose_task_timed_out(deployment: Deployment) -> None:
-    execution_id = deployment.run(TIMED)
-    action_id = deployment.running_action(execution_id)
-    assert deployment.finished(execution_id)["state"] == "ERROR"
-    assert_too_late(deployment, execution_id, action_id, "ERROR")
+def test_an_action_whose_task_timed_out(anywhere: Deployment) -> None:
+    execution_id = anywhere.run(TIMED)
+    action_id = anywhere.running_action(execution_id)
+    assert anywhere.finished(execution_id)["state"] == "ERROR"
+    assert_too_late(anywhere, execution_id, action_id, "ERROR")
 
 
 def test_an_action_that_was_cancelled(deployment: Deployment) -> None:
@@ -147,23 +146,23 @@ def assert_too_late(deployment: Deployment, execution_id: str, action_id: str, s
     assert deployment.execution(execution_id)["state"] == state
 
 
-def test_while_the_execution_is_paused(deployment: Deployment) -> None:
-    execution_id = deployment.run(THEN_ECHO)
-    action_id = deployment.running_action(execution_id)
+def test_while_the_execution_is_paused(anywhere: Deployment) -> None:
+    execution_id = anywhere.run(THEN_ECHO)
+    action_id = anywhere.running_action(execution_id)
     path = f"/v2/executions/{execution_id}"
-    assert deployment.call("PUT", path, {"state": "PAUSED"}).status == 200
-    deployment.in_state(execution_id, "PAUSED")
+    assert anywhere.call("PUT", path, {"state": "PAUSED"}).status == 200
+    anywhere.in_state(execution_id, "PAUSED")
 
-    assert deliver(deployment, action_id, RESULT) == 200
-    assert deliver(deployment, action_id, RESULT) == 200
-    assert deliver(deployment, action_id, {"state": "SUCCESS", "output": 4}) == 409
-    assert deployment.execution(execution_id)["state"] == "PAUSED"
-    assert set(deployment.tasks(execution_id)) == {"t"}
+    assert deliver(anywhere, action_id, RESULT) == 200
+    assert deliver(anywhere, action_id, RESULT) == 200
+    assert deliver(anywhere, action_id, {"state": "SUCCESS", "output": 4}) == 409
+    assert anywhere.execution(execution_id)["state"] == "PAUSED"
+    assert set(anywhere.tasks(execution_id)) == {"t"}
 
-    assert deployment.call("PUT", path, {"state": "RUNNING"}).status == 200
-    assert deployment.finished(execution_id)["state"] == "SUCCESS"
-    assert result_of(deployment, execution_id) == 3
-    assert result_of(deployment, execution_id, "after") == 1
+    assert anywhere.call("PUT", path, {"state": "RUNNING"}).status == 200
+    assert anywhere.finished(execution_id)["state"] == "SUCCESS"
+    assert result_of(anywhere, execution_id) == 3
+    assert result_of(anywhere, execution_id, "after") == 1
 
 
 def test_before_an_executor_has_begun_the_action(apart: Deployment) -> None:

@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import subprocess
+import uuid
 from collections.abc import Callable
 
 import pytest
+from amqp import PreconditionFailed
 from deployments import Deployment, ThreeProcesses, eventually
 from neighbours import WebService
 
@@ -31,28 +33,28 @@ def result_of(deployment: Deployment, execution_id: str) -> object:
     return json.loads(deployment.get(f"/v2/tasks/{task_id}")["result"])
 
 
-def test_every_process_is_killed(deployment: Deployment) -> None:
-    execution_id = deployment.run(WAITING)
-    action_id = deployment.running_action(execution_id)
+def test_every_process_is_killed(anywhere: Deployment) -> None:
+    execution_id = anywhere.run(WAITING)
+    action_id = anywhere.waiting_action(execution_id)
 
-    deployment.kill(*deployment.roles)
-    deployment.start()
+    anywhere.kill(*anywhere.roles)
+    anywhere.start()
 
-    assert deployment.execution(execution_id)["state"] == "RUNNING"
-    assert [action["state"] for action in deployment.actions(execution_id)] == ["RUNNING"]
-    assert deployment.call("POST", f"/v2/action-executions/{action_id}", RESULT).status == 200
-    assert deployment.finished(execution_id)["state"] == "SUCCESS"
-    assert result_of(deployment, execution_id) == 3
+    assert anywhere.execution(execution_id)["state"] == "RUNNING"
+    assert [action["state"] for action in anywhere.actions(execution_id)] == ["RUNNING"]
+    assert anywhere.call("POST", f"/v2/action-executions/{action_id}", RESULT).status == 200
+    assert anywhere.finished(execution_id)["state"] == "SUCCESS"
+    assert result_of(anywhere, execution_id) == 3
 
 
-def test_an_accepted_result_survives_the_death_of_every_process(deployment: Deployment) -> None:
-    execution_id = deployment.run(WAITING)
-    action_id = deployment.running_action(execution_id)
-    assert deployment.call("POST", f"/v2/action-executions/{action_id}", RESULT).status == 200
-    deployment.kill(*deployment.roles)
-    deployment.start()
-    assert deployment.finished(execution_id)["state"] == "SUCCESS"
-    assert result_of(deployment, execution_id) == 3
+def test_an_accepted_result_survives_the_death_of_every_process(anywhere: Deployment) -> None:
+    execution_id = anywhere.run(WAITING)
+    action_id = anywhere.waiting_action(execution_id)
+    assert anywhere.call("POST", f"/v2/action-executions/{action_id}", RESULT).status == 200
+    anywhere.kill(*anywhere.roles)
+    anywhere.start()
+    assert anywhere.finished(execution_id)["state"] == "SUCCESS"
+    assert result_of(anywhere, execution_id) == 3
 
 
 def test_accepted_executions_survive_the_death_of_every_process(impatient: Deployment) -> None:
@@ -76,7 +78,7 @@ def test_a_client_that_repeats_itself_gets_the_same_execution(deployment: Deploy
 
 def test_callbacks_while_the_engine_is_stopped(apart: Deployment) -> None:
     execution_id = apart.run(WAITING)
-    action_id = apart.running_action(execution_id)
+    action_id = apart.waiting_action(execution_id)
     path = f"/v2/action-executions/{action_id}"
     apart.stop("engine")
 
@@ -126,7 +128,7 @@ def test_the_engine_is_killed_while_actions_run(
 def test_rabbitmq_is_away(apart: Deployment) -> None:
     assert isinstance(apart, ThreeProcesses)
     waiting = apart.run(WAITING)
-    action_id = apart.running_action(waiting)
+    action_id = apart.waiting_action(waiting)
     apart.proxy.cut()
     try:
         # The API needs no bus to accept.
@@ -161,6 +163,43 @@ def test_rabbitmq_is_away_while_an_action_ends(
     assert apart.finished(execution_id, within_s=60)["state"] == "SUCCESS"
     assert apart.finished(other, within_s=60)["state"] == "SUCCESS"
     assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("loss", ["queue_purge", "queue_delete"])
+def test_rabbitmq_loses_what_it_was_given(apart: Deployment, loss: str) -> None:
+    assert isinstance(apart, ThreeProcesses)
+    workflow = apart.create_workflow(CHAIN)
+    started = []
+    for _ in range(3):
+        started.append(apart.start_execution(workflow))
+        for queue in apart.queues:
+            apart.on_broker(lambda channel, name=queue: getattr(channel, loss)(name))
+    for execution_id in started:
+        assert apart.finished(execution_id, within_s=60)["state"] == "SUCCESS"
+        assert len(apart.actions(execution_id)) == 3
+    assert apart.finished(apart.start_execution(workflow), within_s=60)["state"] == "SUCCESS"
+    assert all(apart.is_running(role) for role in apart.roles)
+
+
+def test_quorum_queues(make_deployment: Callable[..., Deployment]) -> None:
+    deployment = make_deployment(
+        ThreeProcesses.kind,
+        # An exchange of its own: that of others on this broker may be declared in another way.
+        f"[DEFAULT]\ncontrol_exchange = quorum_{uuid.uuid4().hex}\n"
+        "[oslo_messaging_rabbit]\nrabbit_quorum_queue = true\n",
+    )
+    assert isinstance(deployment, ThreeProcesses)
+    deployment.start()
+    assert deployment.finished(deployment.run(CHAIN))["state"] == "SUCCESS"
+    # The broker says what is there when something else is asked for.
+    classic = {"x-queue-type": "classic"}
+    with pytest.raises(PreconditionFailed, match="quorum"):
+        deployment.on_broker(
+            lambda channel: channel.queue_declare(
+                deployment.queues[0], durable=True, auto_delete=False, arguments=classic
+            )
+        )
+    deployment.kill(*deployment.roles)
 
 
 @pytest.mark.skipif(

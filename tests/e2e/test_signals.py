@@ -19,6 +19,8 @@ NAME:
     t3: {action: std.echo output=3, safe-rerun: true, on-success: t4}
     t4: {action: std.echo output=4, safe-rerun: true, join: all}
 """
+ECHO = "version: '2.0'\nNAME:\n  tasks:\n    t: {action: std.echo output=1}\n"
+HTTP = "version: '2.0'\nNAME:\n  tasks:\n    t: {action: std.http, input: {url: 'URL'}}\n"
 PARTS = ("api", "engine", "executor")
 
 
@@ -55,9 +57,7 @@ def test_sigterm_waits_for_a_running_action(
     deployment: Deployment, make_web_service: Callable[..., WebService]
 ) -> None:
     service = make_web_service(is_slow=True)
-    execution_id = deployment.run(
-        f"version: '2.0'\nNAME:\n  tasks:\n    t: {{action: std.http, input: {{url: '{service.url}'}}}}\n"
-    )
+    execution_id = deployment.run(HTTP.replace("URL", service.url))
     eventually(lambda: service.requests, what="the action runs")
     role = deployment.role_of("executor")
     process = deployment.processes[role]
@@ -68,6 +68,31 @@ def test_sigterm_waits_for_a_running_action(
     deployment.start()
     assert deployment.finished(execution_id)["state"] == "SUCCESS"
     assert len(service.requests) == 1
+
+
+def test_a_drain_is_bounded(
+    make_deployment: Callable[..., Deployment], make_web_service: Callable[..., WebService]
+) -> None:
+    deployment = make_deployment(
+        "three-processes",
+        "[executor]\nmax_concurrent_actions = 1\ndrain_timeout = 1\n[engine]\naction_lease_time = 2\n",
+    )
+    deployment.start()
+    service = make_web_service(is_slow=True)
+    running = deployment.run(HTTP.replace("URL", service.url))
+    eventually(lambda: service.requests, what="the action runs")
+    waiting = deployment.run(ECHO)
+
+    # It never ends by itself; after a second the executor leaves it to its lease.
+    assert deployment.stop("executor") == [0]
+    deployment.start("executor")
+
+    assert deployment.finished(waiting)["state"] == "SUCCESS"
+    ended = deployment.finished(running)
+    assert ended["state"] == "ERROR"
+    assert "safe-rerun" in ended["state_info"]
+    assert len(service.requests) == 1
+    deployment.kill(*deployment.roles)
 
 
 def test_sighup_reads_log_levels_again(deployment: Deployment) -> None:

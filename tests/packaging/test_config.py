@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Options whose other values cannot be made up from their type.
 OTHER_VALUES = {
+    "auth_type": "basic",
+    "projects": "alice:team",
     "connection": "postgresql://db.example.org/mistral",
     "public_endpoint": "https://workflows.example.org",
     "callback_url_form": "reference",
@@ -28,7 +30,7 @@ OTHER_VALUES = {
     "notify": "[{'type': 'webhook', 'url': 'https://hooks.example.org/'}]",
 }
 # One value is all that they accept.
-FIXED = {"auth_type", "enable_ssl_api"}
+FIXED = {"enable_ssl_api"}
 
 
 def other_value(option: cfg.Opt) -> str:
@@ -122,7 +124,8 @@ def leaf_names(settings: object) -> set[str]:
         ("[api]\npublic_endpoint = http://workflows/v2/", r"\[api\] public_endpoint must not end in /v2"),
         ("[database]\nconnection = oracle://u:hidden@h/d", r"\[database\] connection must begin with"),
         ("[yaql]\nconvert_output_data = false", r"\[yaql\] convert_output_data = false needs"),
-        ("auth_type = keycloak-oidc", r"\[DEFAULT\] auth_type is not valid"),
+        ("auth_type = keycloak-oidc", r"\[DEFAULT\] auth_type = keycloak-oidc is not supported"),
+        ("auth_type = kerberos", r"\[DEFAULT\] auth_type is not valid"),
         ("rpc_response_timeout = 0", r"\[DEFAULT\] rpc_response_timeout is not valid"),
         ("debug = perhaps", r"\[DEFAULT\] debug: Invalid Boolean value"),
         ("transport_url = rabbit://u:hidden@h\n[api", "is not an INI file"),
@@ -200,3 +203,18 @@ def test_the_sample_is_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert sample.read_text() == committed, (
         "run: oslo-config-generator --config-file etc/config-generator.conf"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("", "0.0.0.0"),
+        ("[pecan]\nauth_enable = false\n", "127.0.0.1"),
+        ("[pecan]\nauth_enable = false\n[api]\nhost = 0.0.0.0\n", "0.0.0.0"),
+        ("[pecan]\nauth_enable = false\n[api]\nhost = 10.1.2.3\n", "10.1.2.3"),
+    ],
+)
+def test_an_api_that_asks_nobody_listens_on_this_machine_unless_told_otherwise(
+    tmp_path: Path, text: str, host: str
+) -> None:
+    assert load_text(tmp_path, text).api.host == host

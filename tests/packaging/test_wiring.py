@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import webob
 
 from mistral_lite import config, parts
 from mistral_lite.api import wsgi
-from mistral_lite.api.app import build_app
-from mistral_lite.api.wiring import make_services
+from mistral_lite.api.waiting import Waiting
+from mistral_lite.api.wiring import make_app, make_services
 from mistral_lite.cli import db
-from mistral_lite.errors import InputError
 
 Ask = Callable[[str, webob.Request], webob.Response]
+
+
+OPEN = "[pecan]\nauth_enable = false\n"
 
 
 class Silence:
@@ -31,12 +34,13 @@ def ask(tmp_path: Path) -> Ask:
 
     def ask(text: str, request: webob.Request) -> webob.Response:
         path = tmp_path / "service.conf"
-        path.write_text(f"[database]\nconnection = sqlite:///{tmp_path}/d\n{text}")
+        path.write_text(f"{OPEN}[database]\nconnection = sqlite:///{tmp_path}/d\n{text}")
         settings = config.load([str(path)])
         db.upgrade(str(settings.database.connection))
         database = parts.make_database(settings)
         try:
-            return request.get_response(build_app(make_services(settings, database, Silence())))
+            services = make_services(settings, database, Silence(), Waiting())
+            return request.get_response(make_app(settings, services))
         finally:
             database.dispose()
 
@@ -69,6 +73,35 @@ def test_links_follow_the_headers_of_a_trusted_proxy_only(ask: Ask, text: str, u
     assert ask(text, webob.Request.blank("/v2/", headers=PROXIED)).json == {"uri": uri}
 
 
+CORS = "[cors]\nallowed_origin = https://desk.example.org\n"
+PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "X-Auth-Token"}
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "origin", "shared_with"),
+    [
+        (CORS, "GET", "https://desk.example.org", "https://desk.example.org"),
+        (CORS, "OPTIONS", "https://desk.example.org", "https://desk.example.org"),
+        (CORS, "GET", "https://other.example.org", None),
+        (CORS, "OPTIONS", "https://other.example.org", None),
+        ("", "GET", "https://desk.example.org", None),
+        ("", "OPTIONS", "https://desk.example.org", None),
+    ],
+)
+def test_answers_are_shared_with_the_configured_origins(
+    ask: Ask, text: str, method: str, origin: str, shared_with: str | None
+) -> None:
+    headers = {"Origin": origin, **(PREFLIGHT if method == "OPTIONS" else {})}
+    answer = ask(text, webob.Request.blank("/v2/workflows", method=method, headers=headers))
+    assert answer.status_int == 200
+    assert answer.headers.get("Access-Control-Allow-Origin") == shared_with
+    if shared_with and method == "OPTIONS":
+        assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
+        assert "X-Auth-Token" in answer.headers["Access-Control-Allow-Headers"]
+    elif shared_with:
+        assert "X-Auth-Token" in answer.headers["Access-Control-Expose-Headers"]
+
+
 @pytest.mark.parametrize(("length", "status"), [(1024, 400), (1025, 413)])
 def test_the_largest_body_is_configured(ask: Ask, length: int, status: int) -> None:
     request = webob.Request.blank("/v2/workflows", method="POST", body=b"x" * length)
@@ -77,10 +110,11 @@ def test_the_largest_body_is_configured(ask: Ask, length: int, status: int) -> N
 
 def test_the_wait_for_an_unsaved_action_is_configured(tmp_path: Path) -> None:
     path = tmp_path / "service.conf"
-    path.write_text(f"[DEFAULT]\nrpc_response_timeout = 7\n[database]\nconnection = sqlite:///{tmp_path}/d\n")
+    text = f"[DEFAULT]\nrpc_response_timeout = 7\n{OPEN}[database]\nconnection = sqlite:///{tmp_path}/d\n"
+    path.write_text(text)
     settings = config.load([str(path)])
     database = parts.make_database(settings)
-    assert make_services(settings, database, Silence()).settings.rpc_response_timeout_s == 7
+    assert make_services(settings, database, Silence(), Waiting()).settings.rpc_response_timeout_s == 7
     database.dispose()
 
 
@@ -89,21 +123,43 @@ def test_the_wait_for_an_unsaved_action_is_configured(tmp_path: Path) -> None:
     [
         ("", "MISTRAL_LITE_CONFIG_FILE is not set"),
         ("absent.conf", "Configuration file not found"),
-        ("empty.conf", "auth_enable = false"),
+        ("empty.conf", "[database] connection is not set"),
+        ("asking.conf", "auth_enable = false"),
     ],
 )
 def test_a_wsgi_server_without_a_usable_file_answers_503_and_logs_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, files: str, reason: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    files: str,
+    reason: str,
 ) -> None:
+    # What is set up for logging before the fault is found ends with the test.
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", list(root.handlers))
     (tmp_path / "empty.conf").touch()
+    asking = f"[DEFAULT]\ntransport_url = fake:///\n[database]\nconnection = sqlite:///{tmp_path}/d\n"
+    (tmp_path / "asking.conf").write_text(asking)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(wsgi.CONFIG_FILE, files)
     answer = webob.Request.blank("/v2/").get_response(wsgi.Application())
     assert (answer.status_int, "Retry-After" in answer.headers) == (503, True)
-    assert reason in caplog.text
+    assert reason in caplog.text + "".join(capfd.readouterr())
     assert reason not in answer.text
 
 
-def test_authentication_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InputError, match="set \\[pecan\\] auth_enable = false"):
-        parts.require_no_authentication(config.load())
+def test_a_wsgi_server_asks_callers_who_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", list(root.handlers))
+    (tmp_path / "users").touch()
+    (tmp_path / "basic.conf").write_text(
+        f"[DEFAULT]\ntransport_url = fake:///\nauth_type = basic\n[database]\nconnection = sqlite:///{tmp_path}/d\n"
+        f"[oslo_middleware]\nhttp_basic_auth_user_file = {tmp_path}/users\n"
+    )
+    monkeypatch.setenv(wsgi.CONFIG_FILE, str(tmp_path / "basic.conf"))
+    application = wsgi.Application()
+    statuses = [
+        webob.Request.blank(path).get_response(application).status_int for path in ("/v2/", "/v2/workflows")
+    ]
+    assert statuses == [200, 401]

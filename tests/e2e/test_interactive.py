@@ -1,0 +1,183 @@
+"""Interactive workflows over the embedded queues: the document word for word, and the form that waits by itself."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from deployments import AllInOne, Deployment, eventually
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+WAIT = """\
+version: '2.0'
+NAME:
+  input: [queue]
+  output:
+    got: <% task(wait).result[0].body %>
+  tasks:
+    wait:
+      action: zaqar.queue_wait queue_name=<% $.queue %>
+"""
+
+POST = """\
+version: '2.0'
+NAME:
+  input: [queue, messages]
+  tasks:
+    post:
+      action: zaqar.queue_post
+      input:
+        queue_name: <% $.queue %>
+        messages: <% $.messages %>
+"""
+
+# What the document shows of a message, besides its id, which is another one each time.
+POPPED = {"href": None, "ttl": 3600}
+
+
+@pytest.fixture(scope="module")
+def alone(make_deployment: Callable[..., Deployment]) -> Deployment:
+    """One process that tests kill."""
+    return make_deployment(AllInOne.kind)
+
+
+def upload(deployment: Deployment, name: str, file: str) -> None:
+    if deployment.try_mistral("workflow-get", name).returncode == 0:
+        deployment.mistral("workflow-delete", name)
+    deployment.mistral("workflow-create", str(EXAMPLES / file))
+
+
+def run_action(deployment: Deployment, name: str, given: str) -> Any:
+    """Run an action as the document does and return its result."""
+    return json.loads(deployment.mistral("run-action", name, given))["result"]
+
+
+def some_queue() -> str:
+    return f"q-{uuid.uuid4().hex[:12]}"
+
+
+def post(deployment: Deployment, queue: str, *bodies: object) -> None:
+    given = {"queue_name": queue, "messages": [{"body": body} for body in bodies]}
+    answer = deployment.call("POST", "/v2/action_executions", {"name": "zaqar.queue_post", "input": given})
+    assert answer.status == 201, answer
+    assert json.loads(answer.body["output"])["result"]["resources"], answer
+
+
+def left_in(deployment: Deployment, queue: str) -> Any:
+    return run_action(deployment, "zaqar.queue_messages", json.dumps({"queue_name": queue}))
+
+
+def assert_popped(result: Any, queue: str, body: str) -> None:
+    (message,) = result
+    assert {name: message[name] for name in POPPED} == POPPED
+    assert message["queue"] == {"_metadata": None, "client": None, "_name": queue}
+    assert message["body"] == body
+    assert isinstance(message["age"], int)
+    assert message["_id"] == message["id"]
+
+
+def test_the_session_of_the_document(deployment: Deployment) -> None:
+    upload(deployment, "interactive-workflow", "interactive.yaml")
+
+    created = json.loads(deployment.mistral("execution-create", "interactive-workflow", "-f", "json"))
+    assert created["Workflow name"] == "interactive-workflow"
+    assert (created["State"], created["State info"]) == ("RUNNING", None)
+    execution_id = created["ID"]
+    deployment.in_state(execution_id, "PAUSED")
+    assert deployment.tasks(execution_id)["read_user_input"]["state"] == "IDLE"
+
+    asked = run_action(deployment, "zaqar.queue_pop", '{"queue_name": "workflow-output"}')
+    assert_popped(asked, "workflow-output", "Send some input to 'workflow-input'")
+
+    posted = run_action(
+        deployment,
+        "zaqar.queue_post",
+        '{"queue_name": "workflow-input", "messages":{"body": {"testing": 123}}}',
+    )
+    (path,) = posted["resources"]
+    assert path.startswith("/v2/queues/workflow-input/messages/")
+
+    updated = json.loads(deployment.mistral("execution-update", "-s", "RUNNING", execution_id, "-f", "json"))
+    assert (updated["ID"], updated["State"]) == (execution_id, "RUNNING")
+    assert deployment.finished(execution_id)["state"] == "SUCCESS"
+
+    answer = run_action(deployment, "zaqar.queue_pop", '{"queue_name": "workflow-output"}')
+    # Of Python 2 the document has {u'testing': 123}.
+    assert_popped(answer, "workflow-output", "You sent: '{'testing': 123}'")
+
+
+def test_the_form_that_waits_needs_nobody_to_resume_it(deployment: Deployment) -> None:
+    upload(deployment, "interactive-wait", "interactive_wait.yaml")
+    input_queue, output_queue = some_queue(), some_queue()
+    execution_id = deployment.start_execution(
+        "interactive-wait", input={"input_queue": input_queue, "output_queue": output_queue}
+    )
+    eventually(
+        lambda: "read_user_input" in deployment.tasks(execution_id), what="the user was asked for input"
+    )
+    waiting = deployment.waiting_action(execution_id)
+
+    post(deployment, input_queue, {"testing": 123})
+
+    assert deployment.finished(execution_id)["state"] == "SUCCESS"
+    output = json.loads(deployment.get(f"/v2/action_executions/{waiting}")["output"])
+    assert [message["body"] for message in output["result"]] == [{"testing": 123}]
+    bodies = [message["body"] for message in left_in(deployment, output_queue)]
+    assert bodies == [f"Send some input to '{input_queue}'", "You sent: '{'testing': 123}'"]
+    assert left_in(deployment, input_queue) == []
+
+
+def test_the_task_that_polls(deployment: Deployment) -> None:
+    upload(deployment, "poll-for-message", "interactive_poll.yaml")
+    execution_id = deployment.start_execution("poll-for-message", input={"input_queue": some_queue()})
+
+    # As it is written, it goes on while there are messages.
+    assert deployment.finished(execution_id)["state"] == "SUCCESS"
+    task = deployment.tasks(execution_id)["wait_for_message"]
+    assert json.loads(deployment.get(f"/v2/tasks/{task['id']}")["result"]) == []
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["queues.before_commit", "queues.after_commit", "queues.before_delivery:2", "queues.after_delivery:2"],
+)
+def test_each_message_reaches_one_waiter_in_order_though_the_service_dies(
+    alone: Deployment, point: str
+) -> None:
+    alone.restore()
+    queue, count = some_queue(), 4
+    waits = alone.create_workflow(WAIT)
+    posts = alone.create_workflow(POST)
+    executions = []
+    for _ in range(count):
+        executions.append(alone.start_execution(waits, input={"queue": queue}))
+        # The next one shall come behind it.
+        alone.waiting_action(executions[-1])
+    alone.stop("serve")
+    alone.start_armed("serve", point)
+    process = alone.processes["serve"]
+    process.wait_ready()
+
+    order = {
+        "id": str(uuid.uuid4()),
+        "workflow_name": posts,
+        "input": {"queue": queue, "messages": [{"body": number} for number in range(count)]},
+    }
+    with suppress(requests.ConnectionError):
+        alone.call("POST", "/v2/executions", order)
+    alone.await_crash("serve")
+    alone.start("serve")
+    # The answer may not have come; the same start again is no second one.
+    assert alone.call("POST", "/v2/executions", order).status == 201
+
+    assert alone.finished(order["id"])["state"] == "SUCCESS"
+    got = [json.loads(alone.finished(execution_id)["output"])["got"] for execution_id in executions]
+    assert got == list(range(count))
+    assert left_in(alone, queue) == []
