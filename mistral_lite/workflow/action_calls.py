@@ -8,7 +8,7 @@ Source: language reference, "Ad-hoc actions", and engine reference, "Actions at 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mistral_lite.errors import EvaluationError, InputError, NotFoundError
 from mistral_lite.expressions.base import LayeredContext
@@ -22,8 +22,7 @@ class GracefulFailure(Exception):  # noqa: N818 - an outcome of starting a task,
     """Starting an action or a nested workflow failed in a way that ``on-error`` may handle."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionCall:
+class ActionCall(NamedTuple):
     """What to record (``name``, ``input``) and what to run (``base``, ``base_input``, ``code``).
 
     ``worker``: who alone can run it, None for any executor.
@@ -39,14 +38,13 @@ class ActionCall:
     chain: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallSite:
-    """Where an action is called from: what names resolve against, and what ``base-input`` sees."""
+class CallSite(NamedTuple):
+    """Where an action is called from: what names resolve against, and what gives that which ``base-input`` sees."""
 
     namespace: str
     project_id: str
     workbook: str | None = None
-    layers: tuple[Mapping[str, JsonValue], ...] = ()
+    layers: Callable[[], tuple[Mapping[str, JsonValue], ...]] = tuple
 
 
 def build_call(
@@ -114,7 +112,7 @@ def _unfold(
     try:
         while True:
             spec = adhoc[1]
-            context = LayeredContext((given, *site.layers))
+            context = LayeredContext((given, *site.layers()))
             base_input = evaluate(spec.base_input, context) if spec.base_input else {}
             base_name, base = _resolve(library, spec.base, outer)
             if isinstance(base, PythonAction):

@@ -74,6 +74,8 @@ def _evaluated_name(
 
     Like an unknown action, a name that cannot be evaluated is an ordinary error under ``with-items`` only.
     """
+    if not step.library.evaluator.is_expression(name):
+        return name
     try:
         return step.evaluate_for_task(
             name, task, branch, field="workflow" if task.type == TaskType.WORKFLOW else "action"
@@ -100,7 +102,7 @@ def _start_action(
         namespace=workflow.namespace_of_params,
         project_id=workflow.project_id,
         workbook=workflow.workbook,
-        layers=(
+        layers=lambda: (
             branch.visible(),
             {"__env": data_flow.environment_of(step.snapshot)},
             data_flow.own_facts(step.snapshot, workflow),

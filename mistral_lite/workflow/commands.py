@@ -7,44 +7,39 @@ task, or one of the engine commands. Commands that a pause keeps back are stored
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mistral_lite.jsontext import JsonObject
 from mistral_lite.workflow.model import Trigger
 from mistral_lite.workflow.states import State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartWorkflow:
+class StartWorkflow(NamedTuple):
     """Start the first tasks of a new workflow execution."""
 
     workflow_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTask:
+class RunTask(NamedTuple):
     """Begin a task that is IDLE; ``with_policies`` is false after a pause-before."""
 
     task_id: str
     with_policies: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTaskAgain:
+class RunTaskAgain(NamedTuple):
     """Begin a task anew that a rerun has set RUNNING, with all its policies."""
 
     task_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleTask:
+class ScheduleTask(NamedTuple):
     """Start the actions or nested workflows of a RUNNING task, or the next portion of them."""
 
     task_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompleteTask:
+class CompleteTask(NamedTuple):
     """End a task; policies may turn the end into another attempt."""
 
     task_id: str
@@ -52,37 +47,32 @@ class CompleteTask:
     info: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkipTask:
+class SkipTask(NamedTuple):
     """Leave a failed task behind as SKIPPED and go on after it."""
 
     task_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FollowUp:
+class FollowUp(NamedTuple):
     """Decide what follows a task that finished while its workflow was paused."""
 
     task_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshJoin:
+class RefreshJoin(NamedTuple):
     """Look whether a waiting join may go on. ``names``: the inbound tasks that changed; None: all."""
 
     task_id: str
     names: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckWorkflow:
+class CheckWorkflow(NamedTuple):
     """Look whether a workflow is at its end."""
 
     workflow_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportChild:
+class ReportChild(NamedTuple):
     """Tell the parent task that a nested workflow, or an action, ended."""
 
     child_id: str
@@ -92,16 +82,14 @@ TaskOrder = RunTask | RunTaskAgain | ScheduleTask | CompleteTask | SkipTask | Fo
 Order = StartWorkflow | CheckWorkflow | ReportChild | TaskOrder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoTo:
+class GoTo(NamedTuple):
     """Run the task called ``name`` because of ``triggers``; start tasks have none."""
 
     name: str
     triggers: tuple[Trigger, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetState:
+class SetState(NamedTuple):
     """An engine command: ``fail``, ``succeed`` or ``pause`` (``state``), or ``noop`` (None)."""
 
     state: State | None

@@ -11,10 +11,11 @@ Source: engine reference, "Data flow".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import md5
+from operator import is_
 
 from immutables import Map
 
@@ -134,9 +135,25 @@ def _merge_values(
 def inbound(snapshot: Snapshot, task: TaskExecution) -> Branch:
     """Return the context that a task got from the tasks before it."""
     stored = task.runtime.get("inbound")
-    if stored is not None:
-        return Branch(Map(stored["values"]), Map(stored["versions"]))
-    return merge_of(snapshot, _sources(snapshot, task))
+    sources = _sources(snapshot, task)
+    if stored is None and len(sources) <= 1:
+        return outbound(snapshot, sources[0]) if sources else EMPTY_BRANCH
+    # Asked for several times while a task runs, and by each of its items.
+    origins = sources if stored is None else [stored]
+    key = ("inbound", task.id)
+    remembered = snapshot.memory.get(key)
+    if remembered is not None and _are_same(remembered[0], origins):
+        branch = remembered[1]
+        assert isinstance(branch, Branch)
+        return branch
+    branch = merge_of(snapshot, sources) if stored is None else _from_stored_form(stored)
+    snapshot.memory[key] = (origins, branch)
+    return branch
+
+
+def _are_same(remembered: object, origins: Sequence[object]) -> bool:
+    assert isinstance(remembered, Sequence)
+    return len(remembered) == len(origins) and all(map(is_, remembered, origins))
 
 
 def stored_form(branch: Branch) -> JsonObject:
@@ -147,16 +164,19 @@ def stored_form(branch: Branch) -> JsonObject:
     return {"values": dict(branch.values), "versions": dict(branch.versions)}
 
 
+def _from_stored_form(stored: JsonObject) -> Branch:
+    return Branch(Map(stored["values"]), Map(stored["versions"]))
+
+
 def outbound(snapshot: Snapshot, task: TaskExecution) -> Branch:
     """Return the context that a task hands on.
 
     Works without recursion, since a chain of tasks may be as long as the tree is large.
     """
-    stack = [task]
+    stack = [] if _is_remembered(snapshot, task) else [task]
     while stack:
         current = stack[-1]
-        remembered = snapshot.memory.get(("outbound", current.id))
-        if remembered is not None and remembered[0] is current:
+        if _is_remembered(snapshot, current):
             stack.pop()
             continue
         missing = [source for source in _sources(snapshot, current) if not _is_remembered(snapshot, source)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from mistral_lite.workflow.journal import Entry, redo
+from mistral_lite.workflow.journal import ABSENT, Entry, redo
 from mistral_lite.workflow.model import (
     ActionExecution,
     Notification,
@@ -20,8 +20,7 @@ from mistral_lite.workflow.snapshot import Snapshot
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change(Generic[R]):
+class Change(NamedTuple, Generic[R]):
     """One row before and after; None before means inserted, None after means deleted."""
 
     before: R | None
@@ -57,7 +56,7 @@ class Decision:
 def collect(snapshot: Snapshot, entries: Sequence[Entry], ignored: str | None) -> Decision:
     """Return the decision that consists of the journal ``entries`` made over ``snapshot``."""
     decision = Decision(version=snapshot.version + 1, ignored=ignored, entries=entries)
-    places: dict[int, dict[str, Any]] = {
+    places: dict[int, dict[Any, Change[Any]]] = {
         id(snapshot.workflows): decision.workflows,
         id(snapshot.tasks): decision.tasks,
         id(snapshot.actions): decision.actions,
@@ -65,26 +64,20 @@ def collect(snapshot: Snapshot, entries: Sequence[Entry], ignored: str | None) -
         id(snapshot.pending): decision.pending,
         id(snapshot.notifications): decision.notifications,
     }
-    first: dict[tuple[int, object], object] = {}
+    # Rows that came and went within the decision.
+    passing: list[tuple[dict[Any, Change[Any]], object]] = []
     for mapping, key, before, _ in entries:
         place = places.get(id(mapping))
-        if place is None:
+        if place is None or key in place:
             continue
-        known = first.setdefault((id(mapping), key), _row(before))
-        _note(place, key, known, mapping.get(key))
+        change = Change(before=None if before is ABSENT else before, after=mapping.get(key))
+        place[key] = change
+        if change.before is change.after:
+            passing.append((place, key))
+    for place, key in passing:
+        del place[key]
     # What is not written must not count: a snapshot ahead of its row would be taken for a later one.
     return replace(decision, version=snapshot.version) if decision.is_empty else decision
-
-
-def _note(place: dict[str, Any], key: Any, before: object, after: object) -> None:
-    if before is after:
-        place.pop(key, None)
-    else:
-        place[key] = Change(before=before, after=after)
-
-
-def _row(value: object) -> object:
-    return value if hasattr(value, "__dataclass_fields__") else None
 
 
 def apply(snapshot: Snapshot, decision: Decision) -> None:

@@ -12,6 +12,8 @@ Source: engine reference, "Joins".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mistral_lite.lang.specs import TaskSpec, WorkflowSpec
 from mistral_lite.workflow import data_flow
 from mistral_lite.workflow.commands import CompleteTask, RefreshJoin, ScheduleTask
@@ -56,10 +58,11 @@ def note_end(step: Step, task: TaskExecution) -> None:
     spec = step.workflow_spec(workflow)
     if not spec.joins:
         return
+    led_to = _led_to(step, task)
     dead: list[str] = []
     for target in spec.targets[task.name]:
         _note(step, workflow, spec, target, task.name)
-        if not task.leads_to(target):
+        if target not in led_to:
             dead.append(target)
     seen = set(dead)
     while dead:
@@ -73,6 +76,22 @@ def note_end(step: Step, task: TaskExecution) -> None:
             if target not in seen:
                 seen.add(target)
                 dead.append(target)
+
+
+def _led_to(step: Step, task: TaskExecution) -> Mapping[str, str]:
+    """Return the names of the tasks that ``task`` led to, each with the clause by which it did."""
+    if not task.next_tasks:
+        return {}
+    # Each join behind a task asks, and one task may lead to thousands.
+    key = ("led to", task.id)
+    remembered = step.snapshot.memory.get(key)
+    if remembered is None or remembered[0] is not task.next_tasks:
+        # Of several clauses that lead to one task the first counts.
+        remembered = (task.next_tasks, dict(reversed(task.next_tasks)))
+        step.snapshot.memory[key] = remembered
+    found = remembered[1]
+    assert isinstance(found, dict)
+    return found
 
 
 def _note(step: Step, workflow: WorkflowExecution, spec: WorkflowSpec, target: str, name: str) -> None:
@@ -109,7 +128,7 @@ def _is_open(step: Step, workflow: WorkflowExecution, spec: WorkflowSpec, name: 
     for offset in range(len(sources)):
         index = (start + offset) % len(sources)
         task = step.snapshot.find_task(workflow.id, sources[index])
-        if task is not None and (not task.is_finished or not task.processed or task.leads_to(name)):
+        if task is not None and (not task.is_finished or not task.processed or name in _led_to(step, task)):
             step.snapshot.memory[key] = (None, index)
             return True
     return False
@@ -174,10 +193,8 @@ def _induced(
         return _OPEN if is_reachable(step, workflow, spec, name) else _IMPOSSIBLE
     if not task.is_finished or not task.processed:
         return _OPEN
-    for target, event in task.next_tasks or ():
-        if target == join_name:
-            return Induced(State.RUNNING, event)
-    return _NOT_TRIGGERED
+    event = _led_to(step, task).get(join_name)
+    return _NOT_TRIGGERED if event is None else Induced(State.RUNNING, event)
 
 
 def _decide(step: Step, spec: WorkflowSpec, task: TaskExecution) -> bool:

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-_ABSENT: Final = object()
+# The value of a key that is not there.
+ABSENT: Final = object()
 
 # (mapping, key, value before, value after); absence is a value.
 Entry = tuple[MutableMapping[Any, Any], object, object, object]
@@ -29,13 +30,13 @@ class Journal:
 
     def set(self, mapping: MutableMapping[K, V], key: K, value: V) -> None:
         """Write ``mapping[key] = value``."""
-        self._entries.append((mapping, key, mapping.get(key, _ABSENT), value))
+        self._entries.append((mapping, key, mapping.get(key, ABSENT), value))
         mapping[key] = value
 
     def remove(self, mapping: MutableMapping[K, V], key: K) -> None:
         """Remove ``key`` if it is there."""
         if key in mapping:
-            self._entries.append((mapping, key, mapping[key], _ABSENT))
+            self._entries.append((mapping, key, mapping[key], ABSENT))
             del mapping[key]
 
     def mark(self) -> int:
@@ -48,9 +49,12 @@ class Journal:
 
     def undo(self, mark: int) -> None:
         """Take back every write after ``mark``."""
-        while len(self._entries) > mark:
-            mapping, key, before, _ = self._entries.pop()
-            _write(mapping, key, before)
+        for mapping, key, before, _ in reversed(self._entries[mark:]):
+            if before is ABSENT:
+                mapping.pop(key, None)
+            else:
+                mapping[key] = before
+        del self._entries[mark:]
 
     def forget(self) -> None:
         """Make all writes so far final."""
@@ -60,11 +64,7 @@ class Journal:
 def redo(entries: Sequence[Entry]) -> None:
     """Do writes again that were undone."""
     for mapping, key, _, after in entries:
-        _write(mapping, key, after)
-
-
-def _write(mapping: MutableMapping[Any, Any], key: object, value: object) -> None:
-    if value is _ABSENT:
-        mapping.pop(key, None)
-    else:
-        mapping[key] = value
+        if after is ABSENT:
+            mapping.pop(key, None)
+        else:
+            mapping[key] = after

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from mistral_lite.errors import EvaluationError, InputError, LimitExceededError, NotFoundError
 from mistral_lite.jsontext import JsonValue
@@ -87,15 +86,15 @@ def request(step: Step, event: ActionRequested) -> None:
     try:
         call = build_call(step.library, event.name, event.input, site, evaluate)
     except (EvaluationError, GracefulFailure, InputError, NotFoundError) as error:
-        step.snapshot.put_action(replace(action, state=State.ERROR, result=str(error), updated_at=step.now))
+        step.snapshot.put_action(action._replace(state=State.ERROR, result=str(error), updated_at=step.now))
         return
-    action = replace(action, is_sync=call.is_sync, input=call.input, chain=call.chain)
+    action = action._replace(is_sync=call.is_sync, input=call.input, chain=call.chain)
     step.add_action(action, pending_action(step, action, call, event.target, event.timeout_s))
 
 
 def repeat(step: Step, pending: PendingAction) -> None:
     """Put an attempt that never ran, or may run twice, up for another one."""
-    step.snapshot.put_pending(replace(pending, attempt=pending.attempt + 1, available_at=step.now))
+    step.snapshot.put_pending(pending._replace(attempt=pending.attempt + 1, available_at=step.now))
 
 
 def expire(step: Step, action: ActionExecution, pending: PendingAction) -> None:

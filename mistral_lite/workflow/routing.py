@@ -79,13 +79,12 @@ def _commands_after(step: Step, task: TaskExecution) -> tuple[list[Command], boo
 
 
 def _commands(step: Step, task: TaskExecution, spec: TaskSpec, clauses: tuple[Clause, ...]) -> list[Command]:
-    branch = step.outbound(task)
     return [
         _command(step, task, clause, transition)
         for clause in clauses
         for transition in spec.transitions(clause)
         if transition.condition is None
-        or step.evaluate_for_task(transition.condition, task, branch, field=str(clause))
+        or step.evaluate_for_task(transition.condition, task, step.outbound(task), field=str(clause))
     ]
 
 

@@ -11,8 +11,8 @@ A snapshot belongs to one thread at a time.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
-from typing import TypeVar
+from operator import add, sub
+from typing import Final, NamedTuple, TypeVar
 
 from mistral_lite.workflow.journal import Journal
 from mistral_lite.workflow.library import Library
@@ -28,8 +28,7 @@ from mistral_lite.workflow.model import (
 from mistral_lite.workflow.states import State, is_finished
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowTally:
+class WorkflowTally(NamedTuple):
     """Counts over the tasks of one workflow execution.
 
     ``unfinished`` includes the waiting ones; ``waiting`` are joins whose condition is not met.
@@ -42,8 +41,7 @@ class WorkflowTally:
     unhandled_errors: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildTally:
+class ChildTally(NamedTuple):
     """Counts over the actions (or nested workflows) of one task; results count only while accepted."""
 
     unfinished: int = 0
@@ -65,8 +63,7 @@ _NO_TASKS = WorkflowTally()
 _NO_CHILDREN = ChildTally()
 
 
-@dataclass(frozen=True, slots=True)
-class Induced:
+class Induced(NamedTuple):
     """What an inbound task means for a join: RUNNING, ERROR or WAITING, and the event that says so."""
 
     state: State
@@ -196,10 +193,10 @@ class Snapshot:
         if before is None:
             self._add_to(self._tasks_of, row.workflow_id, row.id)
             self._add_to(self._by_name, (row.workflow_id, row.name), row.id)
-        counted = _task_counts(row)
-        if before is None or counted != _task_counts(before):
+        old, new = _task_counts(before), _task_counts(row)
+        if old is not new:
             tally = self.workflow_tally(row.workflow_id)
-            self.journal.set(self._workflow_tallies, row.workflow_id, _moved_tasks(tally, before, row))
+            self.journal.set(self._workflow_tallies, row.workflow_id, WorkflowTally(*_moved(tally, old, new)))
 
     def put_action(self, row: ActionExecution) -> None:
         """Insert or replace an action execution."""
@@ -240,9 +237,10 @@ class Snapshot:
                 positions = {}
                 self.journal.set(self._latest_child, task_id, positions)
             self.journal.set(positions, row.position, row.id)
-        if before is None or before.state != row.state or before.accepted != row.accepted:
+        old, new = _child_counts(before), _child_counts(row)
+        if old is not new:
             tally = self.child_tally(task_id)
-            self.journal.set(self._child_tallies, task_id, _moved_child(tally, before, row))
+            self.journal.set(self._child_tallies, task_id, ChildTally(*_moved(tally, old, new)))
 
     def _add_to(self, index: dict[_K, dict[str, None]], key: _K, member: str) -> None:
         members = index.get(key)
@@ -252,47 +250,42 @@ class Snapshot:
         self.journal.set(members, member, None)
 
 
-def _task_counts(row: TaskExecution | None) -> tuple[int, int, int, int, int]:
-    if row is None:
-        return (0, 0, 0, 0, 0)
-    return (
-        int(not is_finished(row.state)),
-        int(row.state == State.WAITING),
-        int(row.state == State.PAUSED),
-        int(row.state == State.CANCELLED),
-        int(row.state == State.ERROR and not row.error_handled),
+# What a task adds to the tally of its workflow, by its state; each of these is one object, so that a change that
+# counts for nothing is seen at once.
+_TASK_COUNTS: Final = {
+    state: WorkflowTally(
+        unfinished=int(not is_finished(state)),
+        waiting=int(state == State.WAITING),
+        paused=int(state == State.PAUSED),
+        cancelled=int(state == State.CANCELLED),
+        unhandled_errors=int(state == State.ERROR),
     )
-
-
-def _moved_tasks(tally: WorkflowTally, before: TaskExecution | None, after: TaskExecution) -> WorkflowTally:
-    old, new = _task_counts(before), _task_counts(after)
-    return WorkflowTally(
-        unfinished=tally.unfinished + new[0] - old[0],
-        waiting=tally.waiting + new[1] - old[1],
-        paused=tally.paused + new[2] - old[2],
-        cancelled=tally.cancelled + new[3] - old[3],
-        unhandled_errors=tally.unhandled_errors + new[4] - old[4],
+    for state in State
+}
+# What a child adds to the tally of its task, by its state and whether its result counts.
+_CHILD_COUNTS: Final = {
+    (state, is_accepted): ChildTally(
+        unfinished=int(not is_finished(state)),
+        paused=int(state == State.PAUSED),
+        succeeded=int(is_accepted and state == State.SUCCESS),
+        failed=int(is_accepted and state == State.ERROR),
+        cancelled=int(is_accepted and state == State.CANCELLED),
     )
+    for state in State
+    for is_accepted in (False, True)
+}
 
 
-def _child_counts(row: Child | None) -> tuple[int, int, int, int, int]:
-    if row is None:
-        return (0, 0, 0, 0, 0)
-    return (
-        int(not is_finished(row.state)),
-        int(row.state == State.PAUSED),
-        int(row.accepted and row.state == State.SUCCESS),
-        int(row.accepted and row.state == State.ERROR),
-        int(row.accepted and row.state == State.CANCELLED),
-    )
+def _task_counts(row: TaskExecution | None) -> WorkflowTally:
+    if row is None or (row.state == State.ERROR and row.error_handled):
+        return _NO_TASKS
+    return _TASK_COUNTS[row.state]
 
 
-def _moved_child(tally: ChildTally, before: Child | None, after: Child) -> ChildTally:
-    old, new = _child_counts(before), _child_counts(after)
-    return ChildTally(
-        unfinished=tally.unfinished + new[0] - old[0],
-        paused=tally.paused + new[1] - old[1],
-        succeeded=tally.succeeded + new[2] - old[2],
-        failed=tally.failed + new[3] - old[3],
-        cancelled=tally.cancelled + new[4] - old[4],
-    )
+def _child_counts(row: Child | None) -> ChildTally:
+    return _NO_CHILDREN if row is None else _CHILD_COUNTS[row.state, row.accepted]
+
+
+def _moved(tally: tuple[int, ...], old: tuple[int, ...], new: tuple[int, ...]) -> Iterable[int]:
+    """Return the counts of ``tally`` with ``new`` in place of ``old``."""
+    return map(add, tally, map(sub, new, old))

@@ -128,7 +128,7 @@ def with_defaults(declared: tuple[Parameter, ...], given: JsonObject) -> JsonObj
 
 def check_size(field: str, value: JsonValue, limit_kb: int) -> None:
     """Raise ``LimitExceededError`` if the text form of a value is over ``limit_kb`` (negative: no limit)."""
-    if limit_kb < 0:
+    if limit_kb < 0 or not value:
         return
     size_kb = len(dump(value).encode()) / 1024
     if size_kb > limit_kb:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mistral_lite.errors import EvaluationError
@@ -135,21 +134,21 @@ class Step:
     def change_workflow(self, workflow_id: str, **changes: object) -> WorkflowExecution:
         """Change fields of a workflow execution other than its state."""
         row = self.snapshot.workflows[workflow_id]
-        row = replace(row, updated_at=self.now, **changes)  # type: ignore[arg-type]
+        row = row._replace(updated_at=self.now, **changes)  # type: ignore[arg-type]
         self.snapshot.put_workflow(row)
         return row
 
     def change_task(self, task_id: str, **changes: object) -> TaskExecution:
         """Change fields of a task execution other than its state."""
         row = self.snapshot.tasks[task_id]
-        row = replace(row, updated_at=self.now, **changes)  # type: ignore[arg-type]
+        row = row._replace(updated_at=self.now, **changes)  # type: ignore[arg-type]
         self.snapshot.put_task(row)
         return row
 
     def change_action(self, action_id: str, **changes: object) -> ActionExecution:
         """Change fields of an action execution other than its state."""
         row = self.snapshot.actions[action_id]
-        row = replace(row, updated_at=self.now, **changes)  # type: ignore[arg-type]
+        row = row._replace(updated_at=self.now, **changes)  # type: ignore[arg-type]
         self.snapshot.put_action(row)
         return row
 

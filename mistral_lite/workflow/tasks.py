@@ -33,7 +33,7 @@ def run(step: Step, task: TaskExecution, *, with_policies: bool) -> None:
 
 def apply_before_policies(step: Step, task: TaskExecution) -> TaskExecution:
     """Apply what policies do when a RUNNING task begins, and return the task."""
-    values = evaluate(step, task, step.task_spec(task).policies, step.inbound(task))
+    values = evaluate(step, task, step.task_spec(task).policies)
     return before.apply(step, task, values)
 
 
@@ -91,7 +91,7 @@ def complete(step: Step, task: TaskExecution, state: State, info: str | None) ->
     if task.is_finished:
         return
     spec = step.task_spec(task)
-    values = evaluate(step, task, spec.policies, step.inbound(task))
+    values = evaluate(step, task, spec.policies)
     is_live = not step.workflow_of(task).is_finished
     if is_live and after.begin_wait_after(step, task, state, info, values):
         return
@@ -111,6 +111,8 @@ def publish(step: Step, task: TaskExecution, spec: TaskSpec) -> None:
     if task.state == State.CANCELLED:
         return
     specs = effective(spec, task.state)
+    if not (specs.branch or specs.global_):
+        return
     inbound = step.inbound(task)
     limit_kb = step.library.rules.field_size_limit_kb
     changes: dict[str, JsonObject] = {}
@@ -120,8 +122,7 @@ def publish(step: Step, task: TaskExecution, spec: TaskSpec) -> None:
     if specs.global_:
         changes["published_global"] = step.evaluate_for_task(specs.global_, task, inbound, field="publish")
         check_size("published", changes["published_global"], limit_kb)
-    if changes:
-        step.change_task(task.id, **changes)
+    step.change_task(task.id, **changes)
     if specs.global_:
         workflow = step.workflow_of(task)
         step.change_workflow(

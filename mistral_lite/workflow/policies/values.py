@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from mistral_lite.errors import InputError
 from mistral_lite.jsontext import JsonValue
 from mistral_lite.lang.specs import PolicySpecs
-from mistral_lite.workflow.data_flow import Branch
 from mistral_lite.workflow.model import TaskExecution
 from mistral_lite.workflow.step import Step
 
@@ -25,12 +24,19 @@ class PolicyValues:
     concurrency: int = 0
 
 
-def evaluate(step: Step, task: TaskExecution, specs: PolicySpecs, branch: Branch) -> PolicyValues:
-    """Return the policy values of a task over ``branch``.
+_NO_POLICIES = PolicySpecs()
+_NO_VALUES = PolicyValues()
+
+
+def evaluate(step: Step, task: TaskExecution, specs: PolicySpecs) -> PolicyValues:
+    """Return the policy values of a task over its inbound context.
 
     Every policy is evaluated and checked at both hooks, whether or not it acts there. Raises ``InputError``
     for a value of the wrong type and ``EvaluationError``.
     """
+    if specs == _NO_POLICIES:
+        return _NO_VALUES
+    branch = step.inbound(task)
 
     def number(policy: str, field: str, value: JsonValue) -> int:
         if value is None:
