@@ -46,7 +46,7 @@ class Stores:
             normalize_url(os.environ.get(variable) or default),
             isolation_level="AUTOCOMMIT",
             poolclass=sa.NullPool,
-            connect_args={"connect_timeout": 5},
+            connect_args={"connect_timeout": 60},
         )
         try:
             with admin.connect() as connection:

@@ -67,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
                     self.wfile.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
                 self.wfile.write(b"0\r\n\r\n")
             case "hang":
-                self.site.hang.wait(30)
+                self.site.hang.wait(120)
                 self.close_connection = True
             case _:
                 self.answer(200, json.dumps(seen).encode())
@@ -88,4 +88,4 @@ def site() -> Iterator[Site]:
     handler.site.hang.set()
     server.shutdown()
     server.server_close()
-    thread.join(5)
+    thread.join()

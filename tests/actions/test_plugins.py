@@ -152,7 +152,7 @@ def test_the_tests_of_the_example_pack() -> None:
         ".",
         "test_greetings.py",
     ]
-    done = subprocess.run(command, cwd=PACK, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=PACK, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -133,7 +133,7 @@ def test_callers_at_once_load_a_source_once(pool):
     barrier = threading.Barrier(8)
 
     def find(_):
-        barrier.wait(30)
+        barrier.wait(120)
         return loader.find_class("s", "h-many", content, "A")
 
     try:

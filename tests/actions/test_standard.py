@@ -98,7 +98,7 @@ def smtp():
     yield server
     server.shutdown()
     server.server_close()
-    thread.join(5)
+    thread.join()
 
 
 def test_email_reaches_everybody_and_hides_the_blind_copies(smtp):

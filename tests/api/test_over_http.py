@@ -37,7 +37,7 @@ def client(address: tuple[str, int]) -> Any:
 def send(
     address: tuple[str, int], method: str, path: str, body: bytes | Iterator[bytes]
 ) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(*address, timeout=20)
+    connection = http.client.HTTPConnection(*address, timeout=120)
     connection.request(method, path, body=body, headers={"Content-Type": "application/json"})
     response = connection.getresponse()
     answer = (response.status, response.read())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,9 @@ import pytest
 # What records the reference and what compares with it here are one program; it is not part of the package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
-START_DEADLINE_S = 30.0
+from free_ports import free_port
+
+START_DEADLINE_S = 120.0
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +26,7 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("differential")
     config = folder / "service.conf"
     config.write_text("[action_std_http]\ndenied_cidrs =\n", encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [str(Path(sys.executable).parent / "mistral-lite"), "serve", "--port", str(port)]
     command += ["--state-dir", str(folder / "state"), "--config-file", str(config)]
     with (folder / "service.log").open("wb") as log:
@@ -40,7 +39,7 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=120)
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -22,7 +22,7 @@ def outcomes(base_url: str) -> Mapping[str, Outcome]:
 
 
 # All cases run at once, within the first test; together they take longer than a test usually may.
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.theme}-{case.name}")
 def test_case_ends_as_recorded(case: Case, outcomes: Mapping[str, Outcome]) -> None:
     assert outcomes[case.name] == (HERE if case.differs else REFERENCE)[case.name]

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-# Tests are imported without a package; what they share stands beside them.
+# Tests are imported without a package; what they share stands beside them, or with the tools.
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from serving import eventually, free_port, listens
+from free_ports import free_port
+from serving import eventually, listens
 
 
 @pytest.fixture
@@ -42,4 +44,4 @@ def port(tmp_path: Path, environment: dict[str, str]) -> Iterator[int]:
         yield chosen
     finally:
         serve.terminate()
-        serve.wait(30)
+        serve.wait(120)

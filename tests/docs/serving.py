@@ -8,13 +8,7 @@ import time
 from collections.abc import Callable
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def eventually(check: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
+def eventually(check: Callable[[], bool], what: str, within_s: float = 120.0) -> None:
     deadline = time.monotonic() + within_s
     while not check():
         assert time.monotonic() < deadline, what

@@ -17,7 +17,7 @@ COMMAND = re.compile(r"^ +\$ (.*)$", re.MULTILINE)
 
 
 def get(port: int, path: str) -> Any:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/{path}", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/{path}", timeout=120) as answer:
         return json.load(answer)
 
 
@@ -49,7 +49,7 @@ def run(folder: Path, environment: dict[str, str], commands: list[str]) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout

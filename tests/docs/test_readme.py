@@ -11,14 +11,15 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from serving import eventually, free_port, listens
+from free_ports import free_port
+from serving import eventually, listens
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = re.compile(r"^ +\$ (.*)$", re.MULTILINE)
 
 
 def has_finished(port: int) -> bool:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/executions", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/executions", timeout=120) as answer:
         return [one["state"] for one in json.load(answer)["executions"]] == ["SUCCESS"]
 
 
@@ -54,7 +55,7 @@ def test_five_commands_to_a_finished_workflow(tmp_path: Path, port: int, environ
             print(*commands[2:4], sep="\n", file=terminal, flush=True)
             eventually(lambda: has_finished(port), "the workflow has finished")
             print(commands[4], "exit", sep="\n", file=terminal, flush=True)
-            assert shell.wait(60) == 0, log.read_text()
+            assert shell.wait(120) == 0, log.read_text()
         finally:
             os.killpg(shell.pid, signal.SIGKILL)
     said = log.read_text()

@@ -44,7 +44,7 @@ def required(service: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def _template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
     server = required("POSTGRESQL")
     required("RABBITMQ")
     template = Template(server, tmp_path_factory.mktemp("template"))
@@ -70,7 +70,7 @@ def _make(
             deployment = AllInOne(folder, options)
         else:
             place = ThreeProcesses if kind == ThreeProcesses.kind else OnMariaDB
-            template = request.getfixturevalue("_template" if place is ThreeProcesses else "_mariadb")
+            template = request.getfixturevalue("template" if place is ThreeProcesses else "_mariadb")
             deployment = place(folder, options, template=template, rabbitmq=required("RABBITMQ"))
         made.append(deployment)
         return deployment

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
+from free_ports import free_port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class Request:
 def compute_sum(request: Request) -> None:
     """Add two numbers and deliver the result, as the web service of the how-to does."""
     result = int(request.query["a"]) + int(request.query["b"])
-    answer = requests.post(request.callback, json={"state": "SUCCESS", "output": result}, timeout=30)
+    answer = requests.post(request.callback, json={"state": "SUCCESS", "output": result}, timeout=120)
     assert answer.status_code == 200, answer.text
 
 
@@ -76,7 +77,7 @@ class WebService:
                     headers=dict(self.headers.items()),
                 )
                 service.requests.append(request)
-                service._gate.wait(60)
+                service._gate.wait(300)
                 if work is not None:
                     threading.Thread(target=work, args=(request,), daemon=True).start()
                 body = json.dumps({"accepted": True}).encode()
@@ -118,8 +119,9 @@ class TcpProxy:
         self._target = target
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._listener = self._listen(0)
-        self.port: int = self._listener.getsockname()[1]
+        # One that is still there after it was cut.
+        self.port = free_port()
+        self._listener = self._listen(self.port)
 
     def cut(self) -> None:
         """Break all connections and refuse new ones."""
@@ -195,8 +197,7 @@ class PostgreSQL:
             # PostgreSQL refuses to run as root.
             shutil.chown(self._folder, "postgres", "postgres")
             self._as_other = ("runuser", "-u", "postgres", "--")
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._run(
             "initdb", "--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"
         )
@@ -221,7 +222,7 @@ class PostgreSQL:
         self._run("pg_ctl", "start", "--silent", "--wait" if is_awaited else "--no-wait", "--log", log)
         # Until its process is known, nobody can stop it.
         pid_file = self._data / "postmaster.pid"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         pause = threading.Event()
         while not (pid_file.exists() and pid_file.read_text().strip()) and time.monotonic() < deadline:
             pause.wait(0.01)

@@ -109,9 +109,9 @@ def test_an_unknown_id(deployment: Deployment, method: str, spelling: str, actio
 
 def test_an_action_whose_task_timed_out(anywhere: Deployment) -> None:
     execution_id = anywhere.run(TIMED)
-    action_id = anywhere.running_action(execution_id)
     assert anywhere.finished(execution_id)["state"] == "ERROR"
-    assert_too_late(anywhere, execution_id, action_id, "ERROR")
+    (action,) = anywhere.actions(execution_id)
+    assert_too_late(anywhere, execution_id, action["id"], "ERROR")
 
 
 def test_an_action_that_was_cancelled(deployment: Deployment) -> None:

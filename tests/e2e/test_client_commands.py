@@ -83,7 +83,7 @@ def with_accounts(keystone: Keystone, url: str) -> Service:
     return Service(url=url, logins=logins, projects=projects)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("theme", "number"),
     CASES,

@@ -79,7 +79,7 @@ def shaky(
 
 def outcome(deployment: Deployment, execution_id: str) -> Any:
     """Return everything about an ended execution that a run may not change."""
-    ended = deployment.finished(execution_id, within_s=60)
+    ended = deployment.finished(execution_id)
     tasks = deployment.tasks(execution_id)
     return {
         "state": ended["state"],
@@ -123,7 +123,7 @@ class Client:
         return self._deployment.call("PUT", path, {"state": "SUCCESS", "output": "yes"}).status == 200
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_death_at_any_point_changes_no_outcome(shaky: Deployment) -> None:
     shaky.start()
     workflow = shaky.create_workflow(WORKFLOW)
@@ -147,7 +147,6 @@ def test_a_death_at_any_point_changes_no_outcome(shaky: Deployment) -> None:
     eventually(
         lambda: not [client for client in clients.values() if not client.go_on()],
         what="all is answered",
-        within_s=60,
     )
     for point, client in clients.items():
         assert outcome(shaky, client.execution_id) == expected, point
@@ -163,6 +162,6 @@ def disturb(deployment: Deployment, role: str, point: str, clients: list[Client]
             client.go_on()
         return clients[-1].go_on() if point.endswith(":fail") else not armed.is_alive
 
-    eventually(is_over, what=f"{role} meets {point}", within_s=90)
+    eventually(is_over, what=f"{role} meets {point}")
     if not point.endswith(":fail"):
         deployment.await_crash(role)

@@ -60,7 +60,7 @@ def start_in_spite_of_crashes(deployment: Deployment, workflow: str, role: str) 
             return bool(deployment.start_execution(workflow, id=execution_id))
         return False
 
-    eventually(has_asked, what=f"{role} answers or dies", within_s=60)
+    eventually(has_asked, what=f"{role} answers or dies")
     return execution_id
 
 
@@ -120,7 +120,8 @@ def assert_decided_by_safe_rerun(
     (action,) = deployment.actions(execution_id)
     if is_safe:
         assert ended["state"] == action["state"] == "SUCCESS"
-        assert len(service.requests) == 2
+        # More if the second attempt lost its lease as well, on a machine with too much to do.
+        assert len(service.requests) >= 2
     else:
         assert ended["state"] == action["state"] == "ERROR"
         assert "executor" in ended["state_info"]
@@ -142,8 +143,8 @@ def test_the_executor_dies_before_it_says_that_an_asynchronous_action_is_on_its_
     impatient.start()
 
     if is_safe:
-        first, second = eventually(
-            lambda: service.requests if len(service.requests) == 2 else [], what="the request is made again"
+        first, second, *_ = eventually(
+            lambda: service.requests if len(service.requests) >= 2 else [], what="the request is made again"
         )
         assert first.action_execution_id == second.action_execution_id
         answer = impatient.call(

@@ -147,7 +147,7 @@ def test_no_secret_is_logged_or_told_in_an_error(
         headers={"X-Auth-Token": "canary-request-token", "Cookie": "a=canary-request-cookie"},
     )
     assert answer.status == 201, answer
-    execution = talkative.finished(answer.body["id"], within_s=60)
+    execution = talkative.finished(answer.body["id"])
     assert execution["state"] == "ERROR"
     eventually(
         lambda: all(task["state"] in FINISHED for task in talkative.tasks(execution["id"]).values()),
@@ -209,7 +209,7 @@ def test_the_url_of_the_database_is_not_repeated(tmp_path: Any, connection: str)
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=100,
+        timeout=240,
     )
     assert done.returncode != 0
     assert done.stdout

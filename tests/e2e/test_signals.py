@@ -144,7 +144,7 @@ def test_two_engines_and_two_executors(apart: Deployment) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert len(started) == 40
     for execution_id in started:
         assert apart.finished(execution_id)["state"] == "SUCCESS"

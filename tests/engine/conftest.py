@@ -38,7 +38,7 @@ from mistral_lite.workflow.starting import prepare_start
 
 # Far away: what a test does not cause does not happen.
 NEVER_S = 3600.0
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 PROJECT = "p"
 
 

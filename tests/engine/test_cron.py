@@ -179,7 +179,7 @@ def test_engines_that_look_at_once_fire_each_time_once(idle, put, make, slots):
     def look(_):
         firing = make()
         for minute in range(3):
-            together.wait(60)
+            together.wait(120)
             firing.fire(DUE + minute * MINUTE)
 
     with ThreadPoolExecutor(engines) as pool:

@@ -26,7 +26,7 @@ from mistral_lite.rpc.notifications import NotificationBus
 # After the module above, which says which threads it is to use.
 import oslo_messaging  # isort: skip
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def bus_url() -> str:
     """The broker."""
     url = os.environ.get("MISTRAL_LITE_TEST_RABBITMQ") or "rabbit://guest:guest@127.0.0.1:5672/"
     try:
-        with kombu.Connection(url.replace("rabbit://", "amqp://", 1), connect_timeout=3) as connection:
+        with kombu.Connection(url.replace("rabbit://", "amqp://", 1), connect_timeout=30) as connection:
             connection.connect()
     except OSError as error:
         reason = "no RabbitMQ (see MISTRAL_LITE_TEST_RABBITMQ)"

@@ -23,7 +23,7 @@ from mistral_lite.engine.publishers import NoopPublisher, Publishers, WebhookPub
 
 everywhere = pytest.mark.parametrize("backend", ["sqlite", "postgresql", "mariadb"], indirect=True)
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 EVENTS = ["WORKFLOW_LAUNCHED", "TASK_LAUNCHED", "TASK_SUCCEEDED", "WORKFLOW_SUCCEEDED"]
 OPEN = HttpSettings(denied_cidrs=())
 
@@ -76,7 +76,7 @@ def receiver() -> Iterator[Receiver]:
     yield found
     server.shutdown()
     server.server_close()
-    thread.join(5)
+    thread.join()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mistral_lite.rpc.protocol import (
     ExchangeRequest,
 )
 
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 
 
 class Engine:

@@ -35,7 +35,7 @@ def test_crash_points(armed, code, output):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert (done.returncode, done.stdout) == (code, output)

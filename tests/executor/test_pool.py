@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from mistral_lite.executor.pool import WorkerPool
+from mistral_lite.pool import WorkerPool
 
 
 def test_items_run_side_by_side_up_to_the_size():
@@ -12,15 +12,15 @@ def test_items_run_side_by_side_up_to_the_size():
     done = threading.Semaphore(0)
 
     def work(item):
-        together.wait(20)
+        together.wait(120)
         done.release()
 
     pool = WorkerPool(3, work, "test")
     for item in range(9):
         pool.submit(item)
     for _ in range(9):
-        assert done.acquire(timeout=20)
-    assert pool._count == 3
+        assert done.acquire(timeout=120)
+    assert len(pool._threads) == 3
     pool.stop()
 
 
@@ -34,7 +34,7 @@ def test_a_waiting_thread_is_used_again():
     pool = WorkerPool(5, work, "test")
     for item in range(20):
         pool.submit(item)
-        assert ready.acquire(timeout=20)
+        assert ready.acquire(timeout=120)
     # A thread counts as waiting a moment after its work is done, so a second one may have been started.
     assert len(set(names)) < 20
     assert all(name.startswith("test-") for name in names)
@@ -42,9 +42,19 @@ def test_a_waiting_thread_is_used_again():
 
 
 def test_stop_ends_the_threads():
-    pool = WorkerPool(2, lambda item: None, "ending")
+    begun, free = threading.Event(), threading.Event()
+
+    def work(item):
+        begun.set()
+        free.wait(120)
+
+    pool = WorkerPool(2, work, "ending")
     pool.submit(1)
+    assert begun.wait(120)
     pool.stop()
-    for thread in [thread for thread in threading.enumerate() if thread.name.startswith("ending-")]:
-        thread.join(20)
-        assert not thread.is_alive()
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ending-")] == [
+        "ending-1"
+    ]
+    free.set()
+    pool.stop(120)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ending-")]

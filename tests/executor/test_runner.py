@@ -188,7 +188,7 @@ def test_threads_know_only_whom_they_work_for_themselves():
     seen = []
 
     def whom(context):
-        both.wait(30)
+        both.wait(120)
         return utils.get_thread_local(IN_THREAD).project_id
 
     def one(project_id):
@@ -198,7 +198,7 @@ def test_threads_know_only_whom_they_work_for_themselves():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     assert sorted(seen) == [("p", "p"), ("q", "q")]
 
 

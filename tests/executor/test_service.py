@@ -69,19 +69,19 @@ def test_what_finished_meanwhile_goes_in_one_call(engine, source, start):
     def slow_first_report(request):
         if request.reports and not held.is_set():
             held.set()
-            free.wait(20)
+            free.wait(120)
 
     engine.before = slow_first_report
     start(threads=8)
     engine.enqueue(order(0))
-    assert held.wait(20)
+    assert held.wait(120)
     engine.enqueue(*(order(number, "block") for number in range(1, 6)))
     source.await_begun(5)
     source.gate.set()
     finished = threading.Event()
     source.functions["last"] = finished.set
     engine.enqueue(order(9, "last"))
-    assert finished.wait(20)
+    assert finished.wait(120)
     free.set()
     engine.wait(lambda: len(engine.reports) == 7)
     assert len([call for call in engine.calls if call.reports]) < 7
@@ -164,7 +164,7 @@ def test_the_result_of_a_lost_attempt_is_dropped(engine, source, start, caplog):
     engine.wait(lambda: any(ref(1) in call.running for call in engine.calls))
     engine.wait(lambda: engine.calls[-1].running == ())
     source.gate.set()
-    assert executor.stop(20)
+    assert executor.stop(120)
     assert engine.reports == []
     assert any("lease" in str(record.msg) for record in caplog.records)
 
@@ -193,7 +193,7 @@ def test_stop_waits_for_what_runs_and_for_its_report(engine, source, start):
     engine.enqueue(order(1, "block"))
     source.await_begun()
     stopped = []
-    thread = threading.Thread(target=lambda: stopped.append(executor.stop(20)))
+    thread = threading.Thread(target=lambda: stopped.append(executor.stop(120)))
     thread.start()
     # While it drains, it claims nothing and keeps its lease.
     engine.wait(
@@ -201,7 +201,7 @@ def test_stop_waits_for_what_runs_and_for_its_report(engine, source, start):
     )
     engine.enqueue(order(2))
     source.gate.set()
-    thread.join(20)
+    thread.join(120)
     assert stopped == [True]
     assert engine.reported() == [("a1", "success")]
     assert source.runs == ["a1"]
@@ -212,12 +212,12 @@ def test_what_a_parked_call_brings_while_draining_is_handed_back(engine, source,
     executor = start(poll_wait_s=10.0)
     engine.wait(lambda: engine.parked)
     stopped = []
-    thread = threading.Thread(target=lambda: stopped.append(executor.stop(20)))
+    thread = threading.Thread(target=lambda: stopped.append(executor.stop(120)))
     thread.start()
     while not executor._ledger.is_draining:
         thread.join(0.001)
     engine.enqueue(order(1))
-    thread.join(20)
+    thread.join(120)
     assert stopped == [True]
     assert engine.reported() == [("a1", "returned")]
     assert source.runs == []

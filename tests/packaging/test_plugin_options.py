@@ -77,7 +77,7 @@ def show(folder: Path, options: str, *, is_installed: bool) -> dict[str, object]
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     shown: dict[str, object] = json.loads(done.stdout)

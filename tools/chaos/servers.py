@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import uuid
 from pathlib import Path
@@ -13,12 +12,7 @@ import kombu
 import psycopg
 
 from tools.chaos.processes import ChaosError, Victim, wait_until
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+from tools.free_ports import free_port
 
 
 class Server(Victim):

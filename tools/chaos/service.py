@@ -11,7 +11,8 @@ from typing import Any
 import requests
 
 from tools.chaos.processes import Victim, wait_until
-from tools.chaos.servers import PostgreSQL, RabbitMQ, free_port
+from tools.chaos.servers import PostgreSQL, RabbitMQ
+from tools.free_ports import free_port
 
 # The shortest lease there is, so that much runs out.
 LEASE_S = 2

@@ -33,7 +33,7 @@ Outcome = dict[str, Any]
 MUTE = "mute"
 _REQUEST = re.compile(r'"(\w+) (\S+) HTTP/[\d.]+" (\d+)')
 _PLACE = re.compile(r"\{(\w+)\}")
-_DEADLINE_S = 60.0
+_DEADLINE_S = 120.0
 # Where to look for what a wait names; the second part is the list of that path whose items must all be there.
 _PATHS = {
     "execution": ("executions/{}", None),
@@ -131,7 +131,7 @@ def in_a_process(program: Path, arguments: list[str], environment: Mapping[str, 
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
     )
     return Printed(code=done.returncode, out=done.stdout, err=done.stderr, statuses=())
 
@@ -244,7 +244,7 @@ class Run:
         url = f"{self._service.url}/{path.format(self._filled(step.id))}"
         deadline = time.monotonic() + _DEADLINE_S
         while True:
-            answer = requests.get(url, timeout=60).json()
+            answer = requests.get(url, timeout=120).json()
             states = {item["state"] for item in (answer[listed] if listed else [answer])}
             if states == {step.state}:
                 return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from free_ports import free_port
 
 from identity.install import ADMIN_PASSWORD, REGION, Installation, configuration
 
-_START_S = 60.0
+_START_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Keystone:
         self._installation = installation
         self._folder = folder
         shutil.copytree(installation.template, folder)
-        self._port = _free_port()
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}/v3"
         self._token_lifetime_s = token_lifetime_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,7 +64,7 @@ class Keystone:
     @contextlib.contextmanager
     def short_lived(self, token_lifetime_s: int) -> Iterator[str]:
         """Run a second process over the same data whose tokens end soon, and yield its address."""
-        port = _free_port()
+        port = free_port()
         process = self._launch(port, token_lifetime_s)
         try:
             yield f"http://127.0.0.1:{port}/v3"
@@ -170,7 +170,7 @@ class Keystone:
         scope: Any = {"project": {"name": account.project_name, "domain": domain}}
         identity = {"methods": ["password"], "password": {"user": user}}
         body = {"auth": {"identity": identity, "scope": scope if is_scoped else "unscoped"}}
-        answer = requests.post(f"{url or self.url}/auth/tokens", json=body, timeout=30)
+        answer = requests.post(f"{url or self.url}/auth/tokens", json=body, timeout=120)
         assert answer.status_code == 201, answer.text
         return answer.headers["X-Subject-Token"]
 
@@ -232,7 +232,7 @@ class Keystone:
             f"{self.url}{path}",
             json=body,
             headers={"X-Auth-Token": token or self._admin_token, **(headers or {})},
-            timeout=30,
+            timeout=120,
         )
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
@@ -243,9 +243,3 @@ def _answers(url: str) -> bool:
         return requests.get(url, timeout=5).status_code == 200
     except requests.RequestException:
         return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
