@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache, update_wrapper
 from string import Formatter
@@ -82,6 +82,10 @@ class _Environment(sandbox.SandboxedEnvironment):
         self._may_change = may_change
         self.concat = self._concat  # type: ignore[method-assign]
         self.filters = {name: guard_filter(name, call, guard) for name, call in self.filters.items()}
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """Return the globals of a template in one mapping: each evaluation copies them."""
+        return {**self.globals, **(d or {})}
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Refuse internals, and changes where data are shared."""

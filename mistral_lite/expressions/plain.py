@@ -119,7 +119,7 @@ class PlainConverter:
             if kind is int and not -_LARGEST_INT <= value <= _LARGEST_INT:
                 raise LimitReachedError(f"its result holds an integer of more than {_MAX_DIGITS} digits")
             return value
-        self._take(_NODE_BYTES)
+        self._take_node()
         if kind is PlainMapping:
             return value.plain_data()  # type: ignore[attr-defined]
         if isinstance(value, Mapping):
@@ -137,6 +137,9 @@ class PlainConverter:
         self._left -= size
         if self._left < 0:
             raise LimitReachedError(f"its result is larger than {self._guard.max_bytes} bytes")
+
+    def _take_node(self) -> None:
+        self._take(_NODE_BYTES)
 
     def _limited(self, items: Iterable[T]) -> Iterator[T]:
         for index, item in enumerate(items):

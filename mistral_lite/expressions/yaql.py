@@ -24,7 +24,7 @@ from yaql.standard_library import strings as std_strings
 
 from mistral_lite.errors import EvaluationError, ExpressionSyntaxError, UnavailableError
 from mistral_lite.expressions.base import EvaluationView, ExpressionSettings, ViewNotReady
-from mistral_lite.expressions.fastpath import FastExpression, NotFastError, accelerate, compile_fast
+from mistral_lite.expressions.fast import FastExpression, accelerate, compile_fast
 from mistral_lite.expressions.functions import ExpressionFunction, Scope
 from mistral_lite.expressions.growth import yaql_stays_small
 from mistral_lite.expressions.limits import Guard, LimitReachedError
@@ -75,10 +75,11 @@ class YaqlLanguage:
         self._library = _create_library(guard, functions, allow_delegates=settings.allow_delegates)
         self._parse = lru_cache(settings.cache_size)(self._parse_uncached)
         # The library alone estimates memory and measures collections, and some options change what a dot
-        # means or how a text shows data.
+        # means, what lists are, or how a text shows data.
         self._is_fast = (
             settings.memory_quota_bytes <= 0
             and settings.limit_iterators < 0
+            and settings.convert_input_data
             and settings.convert_tuples_to_lists
             and not settings.iterable_dicts
         )
@@ -145,8 +146,10 @@ class YaqlLanguage:
         # With "#" an expression may redefine operators by their internal names.
         if not self._is_fast or "#" in body:
             return _Parsed(node, None, stays_small and "#" not in body)
-        fast = compile_fast(node, self._functions)
-        return _Parsed(accelerate(node) if fast is None else node, fast, stays_small)
+        fast = None
+        if stays_small:
+            fast = compile_fast(node, self._functions, self._guard, self._converter)
+        return _Parsed(accelerate(node, self._guard) if fast is None else node, fast, stays_small)
 
     def _parse_watched(
         self, body: str, context: Mapping[str, JsonValue], view: EvaluationView | None
@@ -165,8 +168,10 @@ class YaqlLanguage:
             parsed = self._parse_watched(body, context, view)
             if parsed.fast is not None:
                 try:
-                    return parsed.fast(Scope(context, view))
-                except NotFastError:
+                    return parsed.fast.evaluate(context, view, for_text=for_text)
+                except (UnavailableError, ViewNotReady, LimitReachedError):
+                    raise
+                except Exception:  # noqa: BLE001, S110 - the library tells whether and how it fails
                     pass
             if not parsed.stays_small:
                 self._guard.leave_thread()
@@ -178,20 +183,22 @@ class YaqlLanguage:
             raise EvaluationError(self.describe(body, cause)) from error
 
     def _evaluate_node(self, node: YaqlNode, context: Mapping[str, JsonValue], for_text: bool) -> JsonValue:
-        settings = self._settings
         scope = self._library.create_child_context()
-        scope["$"] = read_only(context) if settings.convert_input_data else context
+        scope["$"] = read_only(context) if self._settings.convert_input_data else context
         try:
             value = node(utils.NO_VALUE, scope, self._engine)
-            converter = PlainConverter(
-                self._guard,
-                for_text=for_text,
-                sets_as_lists=settings.convert_sets_to_lists or not settings.convert_output_data,
-                tuples_as_lists=settings.convert_tuples_to_lists,
-            )
-            return converter.convert(value)
+            return self._converter(PlainConverter, for_text).convert(value)
         except exceptions.WrappedException as error:
             raise error.wrapped from error
+
+    def _converter(self, kind: type[PlainConverter], for_text: bool) -> PlainConverter:
+        settings = self._settings
+        return kind(
+            self._guard,
+            for_text=for_text,
+            sets_as_lists=settings.convert_sets_to_lists or not settings.convert_output_data,
+            tuples_as_lists=settings.convert_tuples_to_lists,
+        )
 
 
 class _Context(contexts.Context):

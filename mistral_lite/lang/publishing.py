@@ -7,6 +7,8 @@ from mistral_lite.lang.specs import Clause, PublishSpec, TaskSpec
 
 _CLAUSES = {"SUCCESS": Clause.ON_SUCCESS, "ERROR": Clause.ON_ERROR, "SKIPPED": Clause.ON_SKIP}
 
+_NOTHING = PublishSpec()
+
 
 def effective(task: TaskSpec, state: str) -> PublishSpec:
     """Return everything that ``task`` publishes when it ends in ``state``, unevaluated, by scope.
@@ -15,18 +17,21 @@ def effective(task: TaskSpec, state: str) -> PublishSpec:
     mappings under one name are merged. States other than SUCCESS, ERROR and SKIPPED publish nothing.
     """
     if state not in _CLAUSES:
-        return PublishSpec()
+        return _NOTHING
     task_level = {
         "SUCCESS": task.publish,
         "ERROR": task.publish_on_error,
         "SKIPPED": task.publish_on_skip,
     }[state]
     # From weakest to strongest.
-    layers = (
+    given = (
         _publish_of(task, _CLAUSES[state]),
-        PublishSpec(branch=task_level),
+        PublishSpec(branch=task_level) if task_level else None,
         _publish_of(task, Clause.ON_COMPLETE),
     )
+    layers = [layer for layer in given if layer is not None]
+    if len(layers) <= 1:
+        return layers[0] if layers else _NOTHING
     return PublishSpec(
         branch=_overlay([layer.branch for layer in layers]),
         global_=_overlay([layer.global_ for layer in layers]),
@@ -34,9 +39,9 @@ def effective(task: TaskSpec, state: str) -> PublishSpec:
     )
 
 
-def _publish_of(task: TaskSpec, clause: Clause) -> PublishSpec:
+def _publish_of(task: TaskSpec, clause: Clause) -> PublishSpec | None:
     spec = task.clauses.get(clause)
-    return (spec.publish if spec else None) or PublishSpec()
+    return spec.publish if spec else None
 
 
 def _overlay(layers: list[JsonObject]) -> JsonObject:
