@@ -9,16 +9,12 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from hashlib import blake2b
-from uuid import UUID
 
 
 def _uuid7(timestamp_ms: int, sequence: int, tail: bytes) -> str:
-    value = (timestamp_ms & 0xFFFF_FFFF_FFFF) << 80
-    value |= 0x7 << 76
-    value |= (sequence & 0xFFF) << 64
-    value |= 0b10 << 62
-    value |= int.from_bytes(tail[:8], "big") & 0x3FFF_FFFF_FFFF_FFFF
-    return str(UUID(int=value))
+    time = f"{timestamp_ms & 0xFFFF_FFFF_FFFF:012x}"
+    noise = f"{0x8000_0000_0000_0000 | int.from_bytes(tail[:8], 'big') & 0x3FFF_FFFF_FFFF_FFFF:x}"
+    return f"{time[:8]}-{time[8:]}-7{sequence & 0xFFF:03x}-{noise[:4]}-{noise[4:]}"
 
 
 def new_id(now: datetime) -> str:
@@ -30,7 +26,7 @@ def new_id(now: datetime) -> str:
 def derived_id(now: datetime, scope: str, version: int, ordinal: int) -> str:
     """Return the ``ordinal``-th identifier of step ``version`` of ``scope``; same arguments, same result.
 
-    Identifiers of one step sort by ``ordinal`` (up to 4096 within one millisecond).
+    Identifiers of one step sort by ``ordinal``; each 4096 of them take another millisecond.
     """
     tail = blake2b(f"{scope}/{version}/{ordinal}".encode(), digest_size=8).digest()
-    return _uuid7(int(now.timestamp() * 1000), ordinal, tail)
+    return _uuid7(int(now.timestamp() * 1000) + (ordinal >> 12), ordinal, tail)

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import psycopg
 import sqlalchemy as sa
 
+from mistral_lite.db.statements import Statement
 from mistral_lite.db.transaction import Database
 
 _CHANNEL = "mistral_lite_applied"
+_TELL = Statement(sa.select(sa.func.pg_notify(_CHANNEL, sa.bindparam("keys"))))
 # PostgreSQL takes payloads of less than 8000 bytes; a key has at most 36.
 _MOST_KEYS = 200
 _RETRY_S = 1.0
@@ -25,8 +27,7 @@ _LOOK_S = 1.0
 def tell(connection: sa.Connection, keys: Sequence[str]) -> None:
     """Tell listeners of ``keys`` when the transaction commits."""
     if keys and connection.dialect.name == "postgresql":
-        for part in _parts(keys):
-            connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (_CHANNEL, ",".join(part)))
+        _TELL.run_many(connection, [{"keys": ",".join(part)} for part in _parts(keys)])
 
 
 def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -7,7 +7,7 @@ of its content and never changes, so an execution that points to one is immune t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from hashlib import sha256
 from uuid import UUID
@@ -17,10 +17,10 @@ from sqlalchemy.exc import IntegrityError
 
 from mistral_lite.db import tables
 from mistral_lite.db.listing import Row, Source, Viewer, all_rows, only_row
-from mistral_lite.db.statements import Statement
+from mistral_lite.db.statements import Later, Statement
 from mistral_lite.db.transaction import Database
 from mistral_lite.errors import AlreadyExistsError, NotFoundError
-from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
+from mistral_lite.jsontext import JsonObject, dump, load
 from mistral_lite.lang import parse
 from mistral_lite.lang.specs import ActionSpec, WorkflowSpec
 
@@ -49,6 +49,9 @@ class Definition:
     tags: tuple[str, ...]
     project_id: str
     workbook_name: str | None
+
+
+_OF_DEFINITION = tuple(field.name for field in fields(Definition))
 
 
 def save_spec(database: Database, connection: sa.Connection, kind: str, source: JsonObject) -> str:
@@ -101,6 +104,7 @@ def find_workflow(
         namespace,
         Viewer(project_id=project_id),
         is_exact=is_exact,
+        columns=_OF_DEFINITION,
     )
     return None if row is None else _definition(row)
 
@@ -110,7 +114,14 @@ def find_action(connection: sa.Connection, name: str, namespace: str, project_id
 
     It is looked for in ``namespace``, then in the default one.
     """
-    row = find_row(connection, tables.action_definitions, name, namespace, Viewer(project_id=project_id))
+    row = find_row(
+        connection,
+        tables.action_definitions,
+        name,
+        namespace,
+        Viewer(project_id=project_id),
+        columns=_OF_DEFINITION,
+    )
     return None if row is None else _definition(row)
 
 
@@ -133,40 +144,43 @@ def find_row(
     *,
     is_exact: bool = False,
     is_by_id: bool = True,
+    columns: tuple[str, ...] | None = None,
 ) -> Row | None:
-    """Return the row that ``viewer`` means by a name or an id, or None.
+    """Return the row, or these columns of it, that ``viewer`` means by a name or an id, or None.
 
     Own definitions come before shared ones, the given namespace before the default one (which only counts
     if not ``is_exact``). ``is_by_id`` false: the text is always a name.
     """
     identifier = _as_uuid(name_or_id) if is_by_id else None
-    statement = _lookup(table, is_by_id=identifier is not None, is_admin=viewer.is_admin)
+    statement = _lookup(table, columns, is_by_id=identifier is not None, is_admin=viewer.is_admin)
     values = {
         "identifier": identifier or name_or_id,
         "namespace": namespace,
-        "namespaces": [namespace] if is_exact else [namespace, ""],
+        "other_namespace": namespace if is_exact else "",
         "viewer_project": viewer.project_id,
     }
-    return only_row(connection.execute(statement, values))
+    rows = statement.rows(connection, values)
+    return rows[0] if rows else None
 
 
 @cache
-def _lookup(table: sa.Table, *, is_by_id: bool, is_admin: bool) -> sa.Select[tuple[JsonValue, ...]]:
-    # Looked up for every start; building the statement would cost more than running it.
+def _lookup(table: sa.Table, columns: tuple[str, ...] | None, *, is_by_id: bool, is_admin: bool) -> Statement:
     viewer_project: sa.BindParameter[str] = sa.bindparam("viewer_project")
-    statement = sa.select(table).limit(1)
+    statement = sa.select(*(table.c if columns is None else (table.c[name] for name in columns))).limit(1)
     if not is_admin:
         statement = statement.where(sa.or_(*_ways_to_see(table, viewer_project)))
     if is_by_id:
-        return statement.where(table.c.id == sa.bindparam("identifier"))
-    return statement.where(
-        table.c.name == sa.bindparam("identifier"),
-        table.c.namespace.in_(sa.bindparam("namespaces", expanding=True)),
-    ).order_by(
-        sa.case((table.c.namespace == sa.bindparam("namespace"), 0), else_=1),
-        sa.case((table.c.project_id == viewer_project, 0), else_=1),
-        table.c.created_at,
-        table.c.id,
+        return Statement(statement.where(table.c.id == sa.bindparam("identifier")))
+    return Statement(
+        statement.where(
+            table.c.name == sa.bindparam("identifier"),
+            table.c.namespace.in_([sa.bindparam("namespace"), sa.bindparam("other_namespace")]),
+        ).order_by(
+            sa.case((table.c.namespace == sa.bindparam("namespace"), 0), else_=1),
+            sa.case((table.c.project_id == viewer_project, 0), else_=1),
+            table.c.created_at,
+            table.c.id,
+        )
     )
 
 
@@ -251,9 +265,10 @@ def lock_row(connection: sa.Connection, table: sa.Table, row_id: str) -> bool:
     return connection.execute(statement).one_or_none() is not None
 
 
-def generation(connection: sa.Connection) -> int:
+def generation(connection: sa.Connection) -> Later[int]:
     """Return a number that is another one after any change of a definition."""
-    return int(_GENERATION.rows(connection, {})[0]["count"])
+    found = _GENERATION.ask(connection, {})
+    return lambda: int(found()[0]["count"])
 
 
 def note_change(connection: sa.Connection) -> None:

@@ -7,15 +7,15 @@ execution belongs to the API.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import cache, lru_cache
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
-from mistral_lite.db import tables
-from mistral_lite.db.listing import Column, Row, Source, Viewer, all_rows, only_row, own
-from mistral_lite.db.statements import inserting
-from mistral_lite.errors import AlreadyExistsError
+from mistral_lite.db import tables, waits
+from mistral_lite.db.listing import Column, Row, Source, Viewer, all_rows, only_row
+from mistral_lite.db.statements import Statement, inserting
 
 # Identifiers in one IN list; far below what any of the databases takes.
 _CHUNK = 500
@@ -31,6 +31,7 @@ WORKFLOW_COLUMNS: Mapping[str, Column] = {
     # A root names itself in its row; the API calls that "no root".
     "root_execution_id": sa.func.nullif(_workflows.c.root_execution_id, _workflows.c.id),
     "own_root_id": _workflows.c.root_execution_id,
+    **waits.WORKFLOW_FACTS,
 }
 TASK_COLUMNS: Mapping[str, Column] = {
     **dict(_tasks.c),
@@ -40,59 +41,82 @@ TASK_COLUMNS: Mapping[str, Column] = {
     "workflow_state": _workflows.c.state,
     "spec_hash": _workflows.c.spec_hash,
 }
-ACTION_COLUMNS: Mapping[str, Column] = dict(_actions.c)
+ACTION_COLUMNS: Mapping[str, Column] = {**dict(_actions.c), **waits.ACTION_FACTS}
 
 
-def workflow_source(viewer: Viewer, *conditions: sa.ColumnElement[bool]) -> Source:
+def workflow_source(viewer: Viewer) -> Source:
     """Return the workflow executions that ``viewer`` may list."""
-    return Source(
-        noun="Execution",
-        select_from=_workflows,
-        columns=WORKFLOW_COLUMNS,
-        conditions=(*own(_workflows, viewer), *conditions),
-        narrowing={"root_execution_id": _workflows.c.root_execution_id},
-        null_narrowing={"root_execution_id": _workflows.c.task_execution_id},
-    )
+    return _for_viewer(_WORKFLOW_SOURCE, viewer)
 
 
 def task_source(viewer: Viewer) -> Source:
     """Return the task executions that ``viewer`` may list, with columns of their workflow execution."""
-    return Source(
-        noun="Task execution",
-        select_from=_tasks.join(_workflows, _workflows.c.id == _tasks.c.workflow_execution_id),
-        columns=TASK_COLUMNS,
-        conditions=own(_tasks, viewer),
-    )
+    return _for_viewer(_TASK_SOURCE, viewer)
 
 
 def action_source(viewer: Viewer) -> Source:
     """Return the action executions that ``viewer`` may list; runs that nobody asked to keep are not."""
-    return Source(
-        noun="Action execution",
-        select_from=_actions,
-        columns=ACTION_COLUMNS,
-        conditions=(*own(_actions, viewer), _actions.c.is_ephemeral.is_(sa.false())),
-    )
+    return _for_viewer(_ACTION_SOURCE, viewer)
+
+
+_WORKFLOW_SOURCE = Source(
+    noun="Execution",
+    select_from=_workflows,
+    columns=WORKFLOW_COLUMNS,
+    narrowing={"root_execution_id": _workflows.c.root_execution_id},
+    null_narrowing={"root_execution_id": _workflows.c.task_execution_id},
+    shape=("workflows",),
+)
+_TASK_SOURCE = Source(
+    noun="Task execution",
+    select_from=_tasks.join(_workflows, _workflows.c.id == _tasks.c.workflow_execution_id),
+    columns=TASK_COLUMNS,
+    shape=("tasks",),
+)
+_ACTION_SOURCE = Source(
+    noun="Action execution",
+    select_from=_actions,
+    columns=ACTION_COLUMNS,
+    conditions=(_actions.c.is_ephemeral.is_(sa.false()),),
+    shape=("actions",),
+)
+
+
+def _for_viewer(source: Source, viewer: Viewer) -> Source:
+    """Return the part of ``source`` that ``viewer`` may see: executions are never shared."""
+    if viewer.is_admin:
+        return source
+    return replace(_of_one_project(source), parameters={"viewer_project": viewer.project_id})
+
+
+@cache
+def _of_one_project(source: Source) -> Source:
+    own = source.column("project_id") == sa.bindparam("viewer_project")
+    return replace(source, conditions=(*source.conditions, own), shape=(*(source.shape or ()), "own"))
 
 
 def find_one(
     connection: sa.Connection, source: Source, identifier: str, names: Sequence[str] | None = None
 ) -> Row | None:
     """Return one row of ``source`` by its id with the columns ``names`` (all for None), or None."""
-    statement = (
-        sa.select(*(source.column(name).label(name) for name in names or source.columns))
+    statement = _finding(source, tuple(source.columns if names is None else names))
+    rows = statement.rows(connection, {**source.parameters, "identifier": identifier})
+    return rows[0] if rows else None
+
+
+# Callers choose the attributes that they see.
+@lru_cache(maxsize=500)
+def _finding(source: Source, names: tuple[str, ...]) -> Statement:
+    return Statement(
+        sa.select(*(source.column(name).label(name) for name in names))
         .select_from(source.select_from)
-        .where(source.column("id") == identifier, *source.conditions)
+        .where(source.column("id") == sa.bindparam("identifier"), *source.conditions)
     )
-    return only_row(connection.execute(statement))
 
 
 def insert_root(connection: sa.Connection, values: Mapping[str, object]) -> None:
-    """Insert the root of a new execution tree. Raises ``AlreadyExistsError`` if its id is taken."""
-    try:
-        inserting(_workflows, tuple(values)).run(connection, values)
-    except IntegrityError as error:
-        raise AlreadyExistsError(f"Execution already exists [id={values['id']}].") from error
+    """Insert the root of a new execution tree."""
+    inserting(_workflows, tuple(values)).run(connection, values)
 
 
 def set_description(connection: sa.Connection, execution_id: str, text: str, now: datetime) -> None:

@@ -10,12 +10,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 
 from mistral_lite import faults
-from mistral_lite.db.statements import ListStatement, Row, Statement
+from mistral_lite.db.statements import Later, ListStatement, Row, Statement, pipelined
 from mistral_lite.db.tables import action_executions, inbox, workflow_executions
 from mistral_lite.db.transaction import Database
 from mistral_lite.errors import ConflictError, NotFoundError
@@ -38,6 +39,14 @@ _APPEND = Statement(
     )
     .returning(inbox.c.seq)
 )
+_LOCK_ACTION = Statement(
+    sa.select(
+        action_executions.c.root_execution_id, action_executions.c.state, action_executions.c.callback_digest
+    )
+    .where(action_executions.c.id == sa.bindparam("id"))
+    .with_for_update()
+)
+_DELIVERED = Statement(sa.select(inbox.c.seq, inbox.c.payload).where(inbox.c.once == sa.bindparam("once")))
 _IS_WAITING = Statement(sa.select(inbox.c.seq).where(inbox.c.seq == sa.bindparam("seq")))
 
 
@@ -87,7 +96,31 @@ def append(
     once: str | None = None,
 ) -> int:
     """Add a row and return its number."""
-    (row,) = _APPEND.rows(
+    with pipelined(connection):
+        seq = ask_append(
+            connection,
+            root_execution_id=root_execution_id,
+            kind=kind,
+            subject_id=subject_id,
+            payload=payload,
+            now=now,
+            once=once,
+        )
+    return seq()
+
+
+def ask_append(
+    connection: sa.Connection,
+    *,
+    root_execution_id: str,
+    kind: str,
+    subject_id: str,
+    payload: JsonObject,
+    now: datetime,
+    once: str | None = None,
+) -> Later[int]:
+    """See ``append``; for a block of ``pipelined``."""
+    rows = _APPEND.ask(
         connection,
         {
             "root_execution_id": root_execution_id,
@@ -99,7 +132,7 @@ def append(
         },
     )
     faults.reach("inbox.before_commit")
-    return int(row["seq"])
+    return lambda: int(rows()[0]["seq"])
 
 
 def is_consumed(connection: sa.Connection, seq: int) -> bool:
@@ -118,31 +151,23 @@ def deliver_result(
     digest = _digest(state, output)
 
     def work(connection: sa.Connection) -> Delivery:
-        row = connection.execute(
-            sa.select(
-                action_executions.c.root_execution_id,
-                action_executions.c.state,
-                action_executions.c.callback_digest,
-            )
-            .where(action_executions.c.id == action_execution_id)
-            .with_for_update()
-        ).one_or_none()
-        if row is None:
+        with pipelined(connection):
+            locked = _LOCK_ACTION.ask(connection, {"id": action_execution_id})
+            delivered = _DELIVERED.ask(connection, {"once": _once(action_execution_id)})
+        if not locked():
             raise NotFoundError(f"Action execution not found [id={action_execution_id}]")
-        if is_finished(State(row.state)):
-            is_same = row.callback_digest == digest
-            _require_same(action_execution_id, is_same, row.state)
-            return Delivery(root_execution_id=row.root_execution_id, is_repeated=True, seq=None)
-        once = _once(action_execution_id)
-        waiting = connection.execute(
-            sa.select(inbox.c.seq, inbox.c.payload).where(inbox.c.once == once)
-        ).one_or_none()
-        if waiting is not None:
-            payload = load(waiting.payload)
+        (row,) = locked()
+        root_id = row["root_execution_id"]
+        if is_finished(State(row["state"])):
+            _require_same(action_execution_id, row["callback_digest"] == digest, row["state"])
+            return Delivery(root_execution_id=root_id, is_repeated=True, seq=None)
+        for waiting in delivered():
+            payload = load(waiting["payload"])
             _require_same(action_execution_id, payload["digest"] == digest, payload["state"])
-            return Delivery(root_execution_id=row.root_execution_id, is_repeated=True, seq=waiting.seq)
-        seq = append_result(connection, row.root_execution_id, action_execution_id, state, output, now)
-        return Delivery(root_execution_id=row.root_execution_id, is_repeated=False, seq=seq)
+            return Delivery(root_execution_id=root_id, is_repeated=True, seq=waiting["seq"])
+        with pipelined(connection, commits=True):
+            seq = append_result(connection, root_id, action_execution_id, state, output, now)
+        return Delivery(root_execution_id=root_id, is_repeated=False, seq=seq())
 
     return database.run(work)
 
@@ -154,9 +179,9 @@ def append_result(
     state: str,
     output: JsonValue,
     now: datetime,
-) -> int:
+) -> Later[int]:
     """Add the result of an action execution whose row is locked, is unfinished and has none waiting."""
-    return append(
+    return ask_append(
         connection,
         root_execution_id=root_execution_id,
         kind=RESULT,
@@ -180,25 +205,31 @@ def _require_same(action_execution_id: str, is_same: bool, state: str) -> None:
         )
 
 
-def load_waiting(connection: sa.Connection, root_ids: Iterable[str]) -> list[Entry]:
-    """Return the rows about locked trees, oldest first."""
-    found = [_entry(row) for row in _WAITING.rows(connection, sorted(root_ids))]
-    return sorted(found, key=lambda entry: entry.seq)
+def load_waiting(connection: sa.Connection, root_ids: Iterable[str]) -> Later[list[Entry]]:
+    """Return the rows about trees, oldest first; what is about trees that are not locked may not be applied."""
+    found = _WAITING.ask(connection, sorted(root_ids))
+    return lambda: [_entry(row) for row in sorted(found(), key=itemgetter("seq"))]
 
 
 def find_results(connection: sa.Connection, action_ids: Sequence[str]) -> set[str]:
     """Return the trees of those of these actions for which a result waits."""
-    found = _RESULTS.rows(connection, [_once(action_id) for action_id in action_ids])
-    return {row["root_execution_id"] for row in found}
+    return ask_results(connection, action_ids)()
+
+
+def ask_results(connection: sa.Connection, action_ids: Sequence[str]) -> Later[set[str]]:
+    """See ``find_results``; for a block of ``pipelined``."""
+    found = _RESULTS.ask(connection, [_once(action_id) for action_id in action_ids])
+    return lambda: {row["root_execution_id"] for row in found()}
 
 
 def _once(action_id: str) -> str:
     return f"{RESULT}:{action_id}"
 
 
-def claim_run_requests(connection: sa.Connection, root_ids: Iterable[str]) -> list[Entry]:
+def claim_run_requests(connection: sa.Connection, root_ids: Iterable[str]) -> Later[list[Entry]]:
     """Lock and return requests to run actions that have no row of their own yet to be locked by."""
-    return [_entry(row) for row in _CLAIM_RUN_REQUESTS.rows(connection, sorted(root_ids))]
+    found = _CLAIM_RUN_REQUESTS.ask(connection, sorted(root_ids))
+    return lambda: [_entry(row) for row in found()]
 
 
 def list_roots(connection: sa.Connection, most: int, without: Collection[str] = ()) -> tuple[list[str], bool]:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 import sqlalchemy as sa
 
+from mistral_lite.db.statements import Statement
 from mistral_lite.errors import InputError, NotFoundError
 from mistral_lite.jsontext import JsonValue, dump, load
 
@@ -81,16 +83,20 @@ class Page:
 class Source:
     """A list that can be asked for: what to select from, its columns by name, its noun for messages.
 
-    ``conditions`` always hold. For computed columns, ``narrowing`` names the plain indexed column that an
-    equality on them implies, ``null_narrowing`` the one that is null with them.
+    ``conditions`` always hold; ``parameters`` are the values of their parameters. For computed columns,
+    ``narrowing`` names the plain indexed column that an equality on them implies, ``null_narrowing`` the one that is
+    null with them. Sources with the same ``shape`` differ in their parameters only and count as equal, so that
+    statements are made once for all of them; None where conditions hold values of one request.
     """
 
-    noun: str
-    select_from: sa.FromClause
-    columns: Mapping[str, Column]
-    conditions: tuple[sa.ColumnElement[bool], ...] = ()
-    narrowing: Mapping[str, Column] = field(default_factory=dict)
-    null_narrowing: Mapping[str, Column] = field(default_factory=dict)
+    noun: str = field(compare=False)
+    select_from: sa.FromClause = field(compare=False)
+    columns: Mapping[str, Column] = field(compare=False)
+    conditions: tuple[sa.ColumnElement[bool], ...] = field(default=(), compare=False)
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict, compare=False)
+    narrowing: Mapping[str, Column] = field(default_factory=dict, compare=False)
+    null_narrowing: Mapping[str, Column] = field(default_factory=dict, compare=False)
+    shape: tuple[str | bool, ...] | None = None
 
     def column(self, name: str) -> Column:
         """Return the column called ``name``. Raises ``InputError`` if there is none."""
@@ -107,11 +113,6 @@ def own_or_public(table: sa.Table, viewer: Viewer) -> tuple[sa.ColumnElement[boo
     if viewer.is_admin:
         return ()
     return (sa.or_(table.c.project_id == viewer.project_id, table.c.scope == "public"),)
-
-
-def own(table: sa.Table, viewer: Viewer) -> tuple[sa.ColumnElement[bool], ...]:
-    """Return the conditions under which ``viewer`` sees a row that is never shared."""
-    return () if viewer.is_admin else (table.c.project_id == viewer.project_id,)
 
 
 def all_rows(result: sa.CursorResult[tuple[JsonValue, ...]]) -> list[Row]:
@@ -144,7 +145,16 @@ def select_page(connection: sa.Connection, source: Source, page: Page, names: Se
         page = replace(page, marker=rows[-1]["id"])
 
 
-def _select(connection: sa.Connection, source: Source, page: Page, names: Sequence[str]) -> list[Row]:
+def _select(connection: sa.Connection, source: Source, page: Page, names: Sequence[str]) -> Sequence[Row]:
+    if (
+        source.shape is not None
+        and page.marker is None
+        and connection.dialect.name not in _SORTING_ALL
+        and all(_is_plain(item) for item in page.filters)
+    ):
+        first = _first_page(source, tuple(names), page.sort, tuple(item.column for item in page.filters))
+        values = {f"filter_{number}": item.value for number, item in enumerate(page.filters)}
+        return first.rows(connection, {**source.parameters, **values, "limit": page.limit})
     conditions = [*source.conditions, *(_condition(source, item) for item in page.filters)]
     if page.marker is not None:
         conditions.append(_after_marker(connection, source, page))
@@ -157,7 +167,34 @@ def _select(connection: sa.Connection, source: Source, page: Page, names: Sequen
         .order_by(*(_directed(term, is_down) for term, is_down in _sort_keys(source, page)))
         .limit(page.limit)
     )
-    return all_rows(connection.execute(statement))
+    return all_rows(connection.execute(statement, source.parameters))
+
+
+def _is_plain(item: Filter) -> bool:
+    """Whether a filter compares its column with one value, whatever that is."""
+    return item.operator is Operator.EQ and isinstance(item.value, (str, bool, int))
+
+
+# Callers choose the attributes that they see and sort and filter by.
+@lru_cache(maxsize=500)
+def _first_page(
+    source: Source, names: tuple[str, ...], sort: tuple[tuple[str, bool], ...], filtered: tuple[str, ...]
+) -> Statement:
+    page = Page(
+        sort=sort,
+        limit=0,
+        filters=tuple(
+            Filter(column=name, operator=Operator.EQ, value=sa.bindparam(f"filter_{number}"))
+            for number, name in enumerate(filtered)
+        ),
+    )
+    return Statement(
+        sa.select(*(source.column(name).label(name) for name in names))
+        .select_from(source.select_from)
+        .where(*source.conditions, *(_condition(source, item) for item in page.filters))
+        .order_by(*(_directed(term, is_down) for term, is_down in _sort_keys(source, page)))
+        .limit(sa.bindparam("limit", type_=sa.Integer()))
+    )
 
 
 # Databases that sort all rows for an order that an index gives only the beginning of, as "newest first, then by id".
@@ -174,7 +211,7 @@ def _reach(
         return
     statement = sa.select(first).select_from(source.select_from).where(*conditions)
     statement = statement.order_by(_directed(first, is_down)).limit(1).offset(page.limit - 1)
-    last = connection.execute(statement).scalar_one_or_none()
+    last = connection.execute(statement, source.parameters).scalar_one_or_none()
     if last is not None:
         yield first >= last if is_down else first <= last
 
@@ -200,7 +237,8 @@ def _after_marker(connection: sa.Connection, source: Source, page: Page) -> sa.C
     found = connection.execute(
         sa.select(*(term for term, _ in keys))
         .select_from(source.select_from)
-        .where(*source.conditions, source.column("id") == page.marker)
+        .where(*source.conditions, source.column("id") == page.marker),
+        source.parameters,
     ).one_or_none()
     if found is None:
         raise NotFoundError(f"{source.noun} not found [id={page.marker}]: there is no such marker.")

@@ -1,4 +1,4 @@
-"""Embedded queues: their messages, claims, and who waits for messages.
+"""Queues: who waits for messages; of our own their messages and claims, of those in a Zaqar when to look there.
 
 Whoever touches what a queue holds locks its row first, so all that happens to one queue happens one after the
 other, in the same order everywhere.
@@ -6,7 +6,7 @@ other, in the same order everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from mistral_lite.db.tables import (
     queue_messages,
     queue_waiters,
     queues,
+    taken_messages,
     task_executions,
     workflow_executions,
 )
@@ -26,7 +27,7 @@ from mistral_lite.ids import new_id
 from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
 from mistral_lite.workflow.states import FINISHED, State, is_finished
 
-_m, _w, _q = queue_messages.c, queue_waiters.c, queues.c
+_m, _w, _q, _t = queue_messages.c, queue_waiters.c, queues.c, taken_messages.c
 
 _FINISHED = tuple(sorted(str(state) for state in FINISHED))
 
@@ -49,6 +50,31 @@ class Claimant:
     project_id: str
     task_execution_id: str | None
     workflow_execution_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZaqarQueue:
+    """A queue in a Zaqar that this engine looks at until ``leased_until``. ``called_until``: until when Zaqar calls."""
+
+    id: str
+    name: str
+    project_id: str
+    called_until: datetime | None
+    leased_until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is waited for in a queue.
+
+    ``first``: who waits longest, None if nobody does, and ``root_execution_id`` its tree. ``most_messages`` are wanted in
+    all. ``has_conditions``: some do not take every message.
+    """
+
+    first: Waiter | None
+    root_execution_id: str | None
+    most_messages: int
+    has_conditions: bool
 
 
 class ProjectQueues:
@@ -174,8 +200,9 @@ class ProjectQueues:
         self._connection.execute(sa.delete(queue_messages).where(_m.queue_id == queue_id, _m.id.in_(ids)))
 
     def wait(self, queue: str, match: str | None, most: int) -> None:
-        """Let the action be the last of those that wait for messages of a queue."""
+        """Let the action be the last of those that wait for messages of a queue, which is looked at now."""
         queue_id = self._lock(queue)
+        self._connection.execute(sa.update(queues).where(_q.id == queue_id).values(look_at=None))
         self._connection.execute(
             sa.insert(queue_waiters).values(
                 action_execution_id=self._action_id,
@@ -296,6 +323,102 @@ def prune(connection: sa.Connection, now: datetime) -> None:
     connection.execute(sa.delete(queue_messages).where(_m.expires_at <= now))
     is_awaited = sa.exists().where(a.id == _w.action_execution_id, a.state.not_in(_FINISHED))
     connection.execute(sa.delete(queue_waiters).where(~is_awaited))
+    connection.execute(sa.delete(taken_messages).where(_t.expires_at <= now))
+
+
+# -- looking into a Zaqar --------------------------------------------------------------------------------
+
+
+def list_due(connection: sa.Connection, now: datetime, most: int, *, with_taken: bool) -> list[str]:
+    """Return queues that are to be looked at: somebody waits, or (``with_taken``) messages are still to be deleted."""
+    reasons = [sa.exists().where(_w.queue_id == _q.id)]
+    if with_taken:
+        reasons.append(sa.exists().where(_t.queue_id == _q.id))
+    statement = sa.select(_q.id).where(_is_due(now), sa.or_(*reasons)).order_by(_q.look_at, _q.id).limit(most)
+    return list(connection.execute(statement).scalars())
+
+
+def begin_look(
+    connection: sa.Connection, queue_id: str, now: datetime, leased_until: datetime
+) -> ZaqarQueue | None:
+    """Let one engine look at a queue that is due; None if another one does, or it is not due any more."""
+    leased = connection.execute(
+        sa.update(queues).where(_q.id == queue_id, _is_due(now)).values(look_at=leased_until)
+    )
+    if not leased.rowcount:
+        return None
+    found = connection.execute(
+        sa.select(_q.id, _q.name, _q.project_id, _q.called_until).where(_q.id == queue_id)
+    )
+    return ZaqarQueue(**found.mappings().one(), leased_until=leased_until)
+
+
+def end_look(connection: sa.Connection, queue: ZaqarQueue, look_at: datetime) -> None:
+    """Say when to look again, unless somebody asked for a look meanwhile."""
+    connection.execute(
+        sa.update(queues).where(_q.id == queue.id, _q.look_at == queue.leased_until).values(look_at=look_at)
+    )
+
+
+def set_doorbell(connection: sa.Connection, queue_id: str, doorbell_hash: str, until: datetime) -> None:
+    """Record with which secret Zaqar calls, and how long; an earlier one is forgotten."""
+    connection.execute(
+        sa.update(queues).where(_q.id == queue_id).values(doorbell_hash=doorbell_hash, called_until=until)
+    )
+
+
+def ring(connection: sa.Connection, doorbell_hash: str, now: datetime) -> bool:
+    """Have the queue looked at that has this doorbell; False if there is none."""
+    rung = connection.execute(sa.update(queues).where(_q.doorbell_hash == doorbell_hash).values(look_at=now))
+    return bool(rung.rowcount)
+
+
+def read_wanted(connection: sa.Connection, queue_id: str) -> Wanted:
+    """Return what is waited for in a queue."""
+    most, conditions = connection.execute(
+        sa.select(sa.func.sum(_w.most_messages), sa.func.count(_w.expression)).where(_w.queue_id == queue_id)
+    ).one()
+    first = next(iter(list_waiters(connection, queue_id, 0, 1)), None)
+    a = action_executions.c
+    root_id = None
+    if first is not None:
+        root_id = connection.execute(
+            sa.select(a.root_execution_id).where(a.id == first.action_execution_id)
+        ).scalar_one_or_none()
+    return Wanted(
+        first=first,
+        root_execution_id=root_id,
+        most_messages=int(most or 0),
+        has_conditions=bool(conditions),
+    )
+
+
+def take(connection: sa.Connection, queue_id: str, expiries: Mapping[str, datetime]) -> None:
+    """Record messages that an action has got: their ids, and when Zaqar forgets them in any case."""
+    rows = [
+        {"queue_id": queue_id, "message_id": message_id, "expires_at": expires_at}
+        for message_id, expires_at in expiries.items()
+    ]
+    if rows:
+        connection.execute(sa.insert(taken_messages), rows)
+
+
+def list_taken(connection: sa.Connection, queue_id: str, among: Sequence[str] | None = None) -> list[str]:
+    """Return the ids of messages that actions have got and that may still be in Zaqar."""
+    conditions = [_t.queue_id == queue_id]
+    if among is not None:
+        conditions.append(_t.message_id.in_(among))
+    return list(connection.execute(sa.select(_t.message_id).where(*conditions)).scalars())
+
+
+def forget_taken(connection: sa.Connection, queue_id: str, ids: Sequence[str]) -> None:
+    """Remove what is recorded of messages that Zaqar has deleted."""
+    if ids:
+        connection.execute(sa.delete(taken_messages).where(_t.queue_id == queue_id, _t.message_id.in_(ids)))
+
+
+def _is_due(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(_q.look_at.is_(None), _q.look_at <= now)
 
 
 def _free(now: datetime) -> sa.ColumnElement[bool]:

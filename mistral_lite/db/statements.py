@@ -2,20 +2,23 @@
 
 What SQLAlchemy does around each execution costs several times what the database does for these small statements.
 Here it builds and compiles them and keeps the connections; parameters and rows then pass it by. Types convert
-as they always do, listeners to statements hear of each, and errors are SQLAlchemy's.
+as they always do, listeners to statements hear of each, and errors are SQLAlchemy's. On PostgreSQL they pass the
+cursors of the driver by as well (``pipeline``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 
+from mistral_lite.db.pipeline import Exchange, Pipeline
 from mistral_lite.db.rows import Mapper
 
 # Databases bound the number of parameters of a statement; SQLite's oldest bound is the lowest.
@@ -25,6 +28,13 @@ Construct = sa.Select[Any] | sa.Insert | sa.Update | sa.Delete
 Parameters = Mapping[str, object]
 Row = dict[str, Any]
 _Converter = Callable[[Any], Any]
+
+T = TypeVar("T")
+# What a statement was asked for, once it has been sent (``pipelined``).
+Later = Callable[[], T]
+
+# Where a connection of SQLAlchemy keeps its pipeline.
+_PIPELINE = "pipeline"
 
 
 def chunks(values: Sequence[str]) -> list[Sequence[str]]:
@@ -41,11 +51,17 @@ class Statement:
 
     def rows(self, connection: sa.Connection, parameters: Parameters) -> list[Row]:
         """Return the rows that a SELECT or RETURNING gives, each by the names of its columns."""
-        return self._for(connection).rows(connection, parameters)
+        found = self.ask(connection, parameters)
+        _send(connection)
+        return found()
+
+    def ask(self, connection: sa.Connection, parameters: Parameters) -> Later[list[Row]]:
+        """Return what gives the rows at the end of the block of ``pipelined`` that this is part of."""
+        return self._for(connection).ask(connection, parameters)
 
     def run(self, connection: sa.Connection, parameters: Parameters) -> None:
         """Execute once."""
-        self._for(connection).run(connection, parameters)
+        self._for(connection).run_many(connection, [parameters])
 
     def run_many(self, connection: sa.Connection, parameters: Sequence[Parameters]) -> None:
         """Execute once for each set of parameters, in as few exchanges with the server as the driver can."""
@@ -55,7 +71,8 @@ class Statement:
         dialect = connection.dialect
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
-            compiled = self._compiled[dialect.name] = _Compiled(self._construct, dialect)
+            kind = _Pipelined if dialect.name == "postgresql" else _Compiled
+            compiled = self._compiled[dialect.name] = kind(self._construct, dialect)
         return compiled
 
 
@@ -72,11 +89,17 @@ class ListStatement:
 
     def rows(self, connection: sa.Connection, keys: Sequence[object], **others: object) -> list[Row]:
         """Return the rows found for ``keys``; those of one portion in the statement's order."""
-        found: list[Row] = []
+        found = self.ask(connection, keys, **others)
+        _send(connection)
+        return found()
+
+    def ask(self, connection: sa.Connection, keys: Sequence[object], **others: object) -> Later[list[Row]]:
+        """Return what gives the rows at the end of the block of ``pipelined`` that this is part of."""
+        portions = []
         for start in range(0, len(keys), _CHUNK):
             statement, parameters = self._filled(keys[start : start + _CHUNK], others)
-            found += statement.rows(connection, parameters)
-        return found
+            portions.append(statement.ask(connection, parameters))
+        return lambda: [row for portion in portions for row in portion()]
 
     def run(self, connection: sa.Connection, keys: Sequence[object], **others: object) -> None:
         """Execute for ``keys``; nothing happens for none."""
@@ -132,21 +155,60 @@ class Writing:
 
 
 @contextmanager
-def pipelined(connection: sa.Connection) -> Iterator[None]:
-    """Let the statements of the block, none of which returns rows, share exchanges with the server if it can."""
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection) or not psycopg.Pipeline.is_supported():
+def pipelined(connection: sa.Connection, *, commits: bool = False) -> Iterator[None]:
+    """Let the statements of the block share an exchange with the server, if the server can do that.
+
+    They go out when the block ends, or somebody in it asks for ``rows``. With ``commits`` nothing may follow in the
+    transaction, so that COMMIT may go with them. Statements that SQLAlchemy runs itself have no place in the block.
+    """
+    pipeline = _pipeline(connection)
+    if pipeline is None:
         yield
         return
+    pipeline.is_open = True
     try:
-        with driver.pipeline():
-            yield
-    except psycopg.Error as error:
-        raise _translated(connection, error) from error
+        yield
+    except BaseException:
+        pipeline.drop()
+        raise
+    finally:
+        pipeline.is_open = False
+    _send(connection, commits=commits)
+
+
+def keep_prepared(connection: sa.Connection) -> None:
+    """Roll back in the driver's place, which forgets the statements that the server has prepared."""
+    pipeline = None if connection.invalidated else _pipeline(connection)
+    if pipeline is not None:
+        # A connection that is lost has nothing left to be rolled back.
+        with suppress(psycopg.OperationalError):
+            pipeline.roll_back()
+
+
+def _pipeline(connection: sa.Connection) -> Pipeline | None:
+    """Return what belongs to the connection with the server; None where there is no such thing."""
+    if connection.dialect.name != "postgresql":
+        return None
+    pipeline: Pipeline | None = connection.info.get(_PIPELINE)
+    if pipeline is None:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        pipeline = connection.info[_PIPELINE] = Pipeline(driver)
+    return pipeline
+
+
+def _send(connection: sa.Connection, *, commits: bool = False) -> None:
+    """Send what waits in the pipeline, if there is one."""
+    pipeline = _pipeline(connection)
+    if pipeline is not None:
+        try:
+            pipeline.send(commits=commits)
+        except psycopg.Error as error:
+            raise _translated(connection, error) from error
 
 
 class _Compiled:
-    """One statement for one database product."""
+    """One statement for one database product, run by a cursor of its driver."""
 
     def __init__(self, construct: Construct, dialect: sa.Dialect) -> None:
         compiled = construct.compile(dialect=dialect)
@@ -164,8 +226,18 @@ class _Compiled:
             if converter is not None:
                 self._converters.append((str(column.key), converter))
 
-    def rows(self, connection: sa.Connection, parameters: Parameters) -> list[Row]:
+    def ask(self, connection: sa.Connection, parameters: Parameters) -> Later[list[Row]]:
         found = self._execute(connection, self._bound(parameters), is_many=False, has_rows=True)
+        return lambda: self._shaped(found)
+
+    def run_many(self, connection: sa.Connection, parameters: Sequence[Parameters]) -> None:
+        if len(parameters) == 1:
+            self._execute(connection, self._bound(parameters[0]), is_many=False, has_rows=False)
+        elif parameters:
+            bound = [self._bound(each) for each in parameters]
+            self._execute(connection, bound, is_many=True, has_rows=False)
+
+    def _shaped(self, found: Sequence[Sequence[Any]]) -> list[Row]:
         names = self._names
         rows = [dict(zip(names, values, strict=True)) for values in found]
         for name, convert in self._converters:
@@ -173,17 +245,7 @@ class _Compiled:
                 row[name] = convert(row[name])
         return rows
 
-    def run(self, connection: sa.Connection, parameters: Parameters) -> None:
-        self._execute(connection, self._bound(parameters), is_many=False, has_rows=False)
-
-    def run_many(self, connection: sa.Connection, parameters: Sequence[Parameters]) -> None:
-        if len(parameters) == 1:
-            self.run(connection, parameters[0])
-        elif parameters:
-            bound = [self._bound(each) for each in parameters]
-            self._execute(connection, bound, is_many=True, has_rows=False)
-
-    def _bound(self, given: Parameters) -> object:
+    def _bound(self, given: Parameters) -> Any:
         if self._is_positional:
             return [parameter.value(given) for parameter in self._parameters]
         return {parameter.name: parameter.value(given) for parameter in self._parameters}
@@ -206,6 +268,36 @@ class _Compiled:
         finally:
             if cursor is not None:
                 cursor.close()
+
+
+class _Pipelined(_Compiled):
+    """One statement for PostgreSQL, which goes by way of a ``Pipeline``."""
+
+    def __init__(self, construct: Construct, _dialect: sa.Dialect) -> None:
+        super().__init__(construct, PGDialect_psycopg(paramstyle="numeric_dollar"))  # type: ignore[no-untyped-call]
+
+    def ask(self, connection: sa.Connection, parameters: Parameters) -> Later[list[Row]]:
+        (exchange,) = self._queue(connection, [parameters])
+        return lambda: self._shaped(exchange.rows)
+
+    def run_many(self, connection: sa.Connection, parameters: Sequence[Parameters]) -> None:
+        if parameters:
+            self._queue(connection, parameters)
+
+    def _queue(self, connection: sa.Connection, parameters: Sequence[Parameters]) -> list[Exchange]:
+        """Add executions to the pipeline; they are sent at once outside of a block of ``pipelined``."""
+        pipeline = _pipeline(connection)
+        assert pipeline is not None
+        bound = [self._bound(each) for each in parameters]
+        for listener in connection.dispatch.before_cursor_execute:
+            listener(connection, None, self._text, bound, None, len(bound) > 1)
+        try:
+            queued = [pipeline.queue(self._text, each) for each in bound]
+        except psycopg.Error as error:
+            raise _translated(connection, error) from error
+        if not pipeline.is_open:
+            _send(connection)
+        return queued
 
 
 class _Parameter:

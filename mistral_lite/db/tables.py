@@ -506,8 +506,9 @@ trusts = _table(
     sa.Column("created_at", UtcDateTime, nullable=False),
 )
 
-# The queues that the actions ``zaqar.*`` work on. Whoever changes what a queue holds, or who waits for it, has
-# its row locked; that gives messages and waiters their order. Written by engines only.
+# The queues that the actions ``zaqar.*`` work on; of those in a Zaqar the ones that somebody waits for. Whoever changes
+# what a queue holds, or who waits for it, has its row locked; that gives messages and waiters their order. Written by
+# engines, but for ``look_at``.
 queues = _table(
     "queues",
     sa.Column("id", Identifier, primary_key=True),
@@ -515,6 +516,12 @@ queues = _table(
     sa.Column("project_id", Project, nullable=False),
     sa.Column("metadata", LongText, nullable=False, default="{}"),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    # With a Zaqar: when an engine is to look for messages there, null for at once. While one looks, the end of its
+    # lease. The API sets it when Zaqar calls.
+    sa.Column("look_at", UtcDateTime),
+    # The hash of the secret with which Zaqar calls, and until when it does.
+    sa.Column("doorbell_hash", sa.String(64), unique=True),
+    sa.Column("called_until", UtcDateTime),
     sa.UniqueConstraint("project_id", "name"),
 )
 
@@ -548,6 +555,16 @@ queue_waiters = _table(
     sa.Column("most_messages", sa.Integer, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Index(None, "queue_id", "seq"),
+)
+
+# Messages of a Zaqar that actions have got and that may still be there. The row comes with the result in the inbox and
+# goes once Zaqar has deleted the message; until then nobody gets the message again.
+taken_messages = _table(
+    "taken_messages",
+    sa.Column("queue_id", Identifier, primary_key=True),
+    sa.Column("message_id", sa.String(64), primary_key=True),
+    # When Zaqar has forgotten it in any case.
+    sa.Column("expires_at", UtcDateTime, nullable=False),
 )
 
 # Heartbeats of processes, for readiness and for the operator. Nothing depends on them.

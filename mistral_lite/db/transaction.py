@@ -7,7 +7,9 @@ lock on an execution's root relies on. SQLite has one writer: a lock in this pro
 halfway. Commits are synchronous everywhere.
 
 Foreign errors do not leave this package: a lost or refused connection becomes ``UnavailableError``, and so
-does a deadlock that outlived its retries.
+does a deadlock that outlived its retries. Its details tell them apart: ``transient`` after a deadlock, after which
+the same transaction may be run again; ``is_lost`` where a connection that was there has ended, after which the next
+one is new.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TypeVar
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -28,6 +31,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from mistral_lite import faults
+from mistral_lite.db.statements import keep_prepared
 from mistral_lite.errors import ConflictError, LimitExceededError, UnavailableError
 
 T = TypeVar("T")
@@ -77,7 +81,7 @@ class Database:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
-        return sa.create_engine(
+        engine = sa.create_engine(
             self.url,
             pool_size=pool_size,
             max_overflow=50,
@@ -88,19 +92,29 @@ class Database:
             isolation_level="READ COMMITTED",
             connect_args={"connect_timeout": connect_timeout_s},
         )
+        event.listen(engine, "rollback", keep_prepared)
+        return engine
 
     @contextmanager
     def read(self, *, is_snapshot: bool = False) -> Iterator[sa.Connection]:
-        """Yield a connection inside a transaction that changes nothing.
+        """Yield a connection for statements that change nothing.
 
-        With ``is_snapshot`` all its statements see the same state, not each what was committed before it.
+        With ``is_snapshot`` all of them see the same state, not each what was committed before it.
         """
+        if self.dialect == "postgresql" and not is_snapshot:
+            with _translated_errors(), self.engine.connect() as connection, _without_transaction(connection):
+                yield connection
+            return
+        # PostgreSQL's driver begins at the level that it is told; SQLite's read transactions are snapshots anyway.
+        is_told = is_snapshot and self.dialect == "postgresql"
+        level = {"isolation_level": "REPEATABLE READ"} if is_told else {}
         with _translated_errors(), self.engine.connect() as plain:
-            # SQLite's read transactions are snapshots anyway.
-            needs_level = is_snapshot and not self.is_sqlite
-            level = {"isolation_level": "REPEATABLE READ"} if needs_level else {}
             connection = plain.execution_options(**level)
             with connection.begin():
+                if is_snapshot and self.dialect in {"mysql", "mariadb"}:
+                    # Begun at once: a level that nothing has used yet would wait for the next transaction.
+                    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                    connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT")
                 yield connection
 
     @contextmanager
@@ -206,6 +220,23 @@ class DatabaseClock:
         return self._value + timedelta(seconds=self._monotonic() - self._read_at)
 
 
+@contextmanager
+def _without_transaction(connection: sa.Connection) -> Iterator[None]:
+    """Spare the statements of the block, which only read, the two exchanges that begin and end a transaction."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            try:
+                driver.autocommit = False
+            except psycopg.Error:
+                # It has ended, or a statement still runs; the next user must not get it in this state.
+                connection.invalidate()
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # SQLAlchemy's begin event emits BEGIN itself; the driver must not do so on its own.
     connection.isolation_level = None
@@ -235,7 +266,9 @@ def _translated_errors() -> Iterator[None]:
         if _is_oversized(error):
             raise LimitExceededError("A value is larger than the database takes.") from error
         if error.connection_invalidated or isinstance(error, OperationalError):
-            raise UnavailableError("The database does not answer.") from error
+            raise UnavailableError(
+                "The database does not answer.", is_lost=error.connection_invalidated
+            ) from error
         raise
 
 

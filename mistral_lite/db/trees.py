@@ -7,7 +7,7 @@ of a table in which the same columns change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mistral_lite.db import rows
-from mistral_lite.db.statements import ListStatement, Writing, chunks
+from mistral_lite.db.statements import Later, ListStatement, Row, Writing, chunks, pipelined
 from mistral_lite.db.tables import (
     action_executions,
     action_queue,
@@ -67,30 +67,35 @@ _PENDING = Writing(rows.PENDING, "executor_id", "claim_id", "lease_until")
 _NOTIFICATIONS = Writing(rows.NOTIFICATIONS)
 
 
-def lock(connection: sa.Connection, root_ids: Iterable[str]) -> dict[str, int]:
-    """Lock the roots that nobody else holds; return their versions (0 for stand-alone actions)."""
-    wanted = sorted(root_ids)
-    locked = {row["id"]: row["version"] for row in _LOCK_WORKFLOWS.rows(connection, wanted)}
-    alone = [root_id for root_id in wanted if root_id not in locked]
-    locked.update((row["id"], 0) for row in _LOCK_ACTIONS.rows(connection, alone))
-    return locked
+def lock(connection: sa.Connection, root_ids: Iterable[str]) -> Later[dict[str, int]]:
+    """Lock the root workflow executions that nobody else holds; return their versions."""
+    found = _LOCK_WORKFLOWS.ask(connection, sorted(root_ids))
+    return lambda: {row["id"]: row["version"] for row in found()}
+
+
+def lock_alone(connection: sa.Connection, root_ids: Iterable[str]) -> Later[dict[str, int]]:
+    """Lock the stand-alone actions that nobody else holds; return their versions, which mean nothing."""
+    found = _LOCK_ACTIONS.ask(connection, sorted(root_ids))
+    return lambda: {row["id"]: 0 for row in found()}
 
 
 def load(connection: sa.Connection, versions: Mapping[str, int], library: Library) -> dict[str, Snapshot]:
     """Return the snapshots of locked roots, whose ``versions`` ``lock`` told."""
     root_ids = list(versions)
 
-    def by_root(statement: ListStatement, make: Callable[[Any], Any]) -> dict[str, list[Any]]:
-        found: dict[str, list[Any]] = {}
-        for row in statement.rows(connection, root_ids):
-            found.setdefault(row["root_execution_id"], []).append(make(row))
-        return found
+    def ask(statement: ListStatement, make: Callable[[Any], Any]) -> Later[dict[str, list[Any]]]:
+        found = statement.ask(connection, root_ids)
+        return lambda: _by_root(found(), make)
 
-    workflows = by_root(_WORKFLOWS_OF_ROOTS, rows.workflow_from)
-    tasks = by_root(_TASKS_OF_ROOTS, rows.task_from) if workflows else {}
-    actions = by_root(_ACTIONS_OF_ROOTS, rows.action_from)
-    due = by_root(_TIMERS_OF_ROOTS, rows.timer_from) if workflows else {}
-    pending = by_root(_PENDING_OF_ROOTS, rows.pending_from)
+    with pipelined(connection):
+        asked = (
+            ask(_WORKFLOWS_OF_ROOTS, rows.workflow_from),
+            ask(_TASKS_OF_ROOTS, rows.task_from),
+            ask(_ACTIONS_OF_ROOTS, rows.action_from),
+            ask(_TIMERS_OF_ROOTS, rows.timer_from),
+            ask(_PENDING_OF_ROOTS, rows.pending_from),
+        )
+    workflows, tasks, actions, due, pending = (later() for later in asked)
     return {
         root_id: Snapshot(root_id, versions[root_id], library).load(
             workflows=workflows.get(root_id, ()),
@@ -101,6 +106,22 @@ def load(connection: sa.Connection, versions: Mapping[str, int], library: Librar
         )
         for root_id in root_ids
     }
+
+
+def load_new(connection: sa.Connection, root_ids: Sequence[str], library: Library) -> dict[str, Snapshot]:
+    """Return the snapshots of locked roots about which nothing was decided yet; there is nothing below them."""
+    found = _WORKFLOWS_OF_ROOTS.rows(connection, root_ids)
+    return {
+        root_id: Snapshot(root_id, 0, library).load(workflows=workflows)
+        for root_id, workflows in _by_root(found, rows.workflow_from).items()
+    }
+
+
+def _by_root(found: Iterable[Row], make: Callable[[Row], Any]) -> dict[str, list[Any]]:
+    by_root: dict[str, list[Any]] = {}
+    for row in found:
+        by_root.setdefault(row["root_execution_id"], []).append(make(row))
+    return by_root
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """What wakes an unfinished row, read from SQL: the one place that knows, for the API, the engine and ``doctor``.
 
-A fixed number of queries answers for any number of rows. The answer is that of one moment only if all of
-them see the same state: read inside ``Database.read(is_snapshot=True)``, or with the roots locked.
+What workflow and action executions wait for follows from columns that one statement can read with the row
+itself (``WORKFLOW_FACTS``, ``ACTION_FACTS``). For tasks a fixed number of queries answers for any number of rows;
+the answer is that of one moment only if all of them see the same state: read inside
+``Database.read(is_snapshot=True)``, or with the roots locked.
 """
 
 from __future__ import annotations
@@ -34,19 +36,34 @@ _q, _i, _m = action_queue.c, inbox.c, timers.c
 # Each a parameter of its own: a statement that is compiled once cannot hold a list.
 _FINISHED = [sa.literal(str(state)) for state in sorted(FINISHED)]
 _Row = Mapping[str, Any]
+_Columns = Mapping[str, sa.ColumnElement[Any]]
 
 
 def _unfinished(
-    *columns: sa.ColumnElement[Any], of: sa.Table, joined: sa.FromClause | None = None
+    *columns: sa.ColumnElement[Any],
+    of: sa.Table,
+    joined: sa.FromClause | None = None,
+    facts: _Columns | None = None,
 ) -> ListStatement:
     """Return the statement that finds the unfinished ones among rows of a table."""
+    labelled = [fact.label(name) for name, fact in (facts or {}).items()]
     return ListStatement(
         lambda ids: (
-            sa.select(*columns)
+            sa.select(*columns, *labelled)
             .select_from(of if joined is None else joined)
             .where(of.c.id.in_(ids), of.c.state.not_in(_FINISHED))
         )
     )
+
+
+def _fact(of: sa.Table, found: sa.Select[Any]) -> sa.ColumnElement[Any]:
+    """Return the one value that ``found`` gives for a row of ``of``, which is not looked for once it is finished."""
+    return sa.case((of.c.state.not_in(_FINISHED), found.correlate(of).scalar_subquery()))
+
+
+def _oldest_command(of: sa.Table, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    about = (_i.root_execution_id == of.c.root_execution_id, _i.subject_id == of.c.id)
+    return _fact(of, sa.select(column).where(*about).order_by(_i.seq).limit(1))
 
 
 class WaitKind(StrEnum):
@@ -138,54 +155,61 @@ def find_stuck(connection: sa.Connection, root_ids: Sequence[str]) -> list[Stuck
 # -- action executions ---------------------------------------------------------------------------------
 
 
+def _queued(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return _fact(action_executions, sa.select(column).where(_q.action_execution_id == _a.id))
+
+
+ACTION_FACTS: _Columns = {
+    "wait_command": _oldest_command(action_executions, _i.seq),
+    "wait_command_since": _oldest_command(action_executions, _i.created_at),
+    "wait_queued_since": _queued(_q.available_at),
+    "wait_executor": _queued(_q.executor_id),
+    "wait_lease_until": _queued(_q.lease_until),
+    "wait_deadline": _fact(
+        action_executions,
+        sa.select(sa.func.min(_m.due_at)).where(
+            _m.root_execution_id == _a.root_execution_id,
+            _m.subject_id == _a.task_execution_id,
+            _m.kind == TimerKind.TIMEOUT,
+        ),
+    ),
+}
 _ACTIONS = _unfinished(
-    _a.id,
-    _a.root_execution_id,
-    _a.task_execution_id,
-    _a.state,
-    _a.is_sync,
-    _a.created_at,
-    _a.updated_at,
-    of=action_executions,
+    _a.id, _a.state, _a.is_sync, _a.created_at, _a.updated_at, of=action_executions, facts=ACTION_FACTS
 )
-_QUEUED = ListStatement(
-    lambda ids: sa.select(_q.action_execution_id, _q.available_at, _q.executor_id, _q.lease_until).where(
-        _q.action_execution_id.in_(ids)
-    )
-)
+
+
+def wait_of_action(row: _Row) -> Wait | None:
+    """Return what an action execution waits for, by its columns and ``ACTION_FACTS``; None once it is finished."""
+    if is_finished(State(row["state"])):
+        return None
+    since = row["updated_at"] or row["created_at"]
+    until = row["wait_deadline"]
+    if row["wait_command"] is not None:
+        return _commanded(row)
+    if row["wait_lease_until"] is not None:
+        return Wait(
+            kind=WaitKind.EXECUTOR,
+            since=row["wait_queued_since"],
+            until=row["wait_lease_until"],
+            id=row["wait_executor"],
+        )
+    if row["wait_queued_since"] is not None:
+        return Wait(kind=WaitKind.QUEUE, since=row["wait_queued_since"], until=until, id=row["id"])
+    if row["state"] == State.PAUSED:
+        return Wait(kind=WaitKind.OPERATOR, since=since, until=until, id=row["id"])
+    if not row["is_sync"]:
+        return Wait(kind=WaitKind.CALLBACK, since=row["created_at"], until=until, id=row["id"])
+    return Wait(kind=WaitKind.NOTHING, since=since, until=until)
+
+
+def _commanded(row: _Row) -> Wait:
+    # What lies in the inbox about a row comes first, as it will be applied first.
+    return Wait(kind=WaitKind.INBOX, since=row["wait_command_since"], id=str(row["wait_command"]))
 
 
 def _find_actions(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Wait]:
-    rows = _ACTIONS.rows(connection, ids)
-    commands = _commands(connection, rows)
-    queued = {
-        row["action_execution_id"]: row for row in _QUEUED.rows(connection, [row["id"] for row in rows])
-    }
-    deadlines = _timers(
-        connection, rows, [row["task_execution_id"] for row in rows if row["task_execution_id"]]
-    )
-
-    def wait_of(row: _Row) -> Wait:
-        since = row["updated_at"] or row["created_at"]
-        entry = queued.get(row["id"])
-        timeout = deadlines.get(row["task_execution_id"], {}).get(TimerKind.TIMEOUT)
-        until = timeout["due_at"] if timeout is not None else None
-        if entry is not None and entry["lease_until"] is not None:
-            return Wait(
-                kind=WaitKind.EXECUTOR,
-                since=entry["available_at"],
-                until=entry["lease_until"],
-                id=entry["executor_id"],
-            )
-        if entry is not None:
-            return Wait(kind=WaitKind.QUEUE, since=entry["available_at"], until=until, id=row["id"])
-        if row["state"] == State.PAUSED:
-            return Wait(kind=WaitKind.OPERATOR, since=since, until=until, id=row["id"])
-        if not row["is_sync"]:
-            return Wait(kind=WaitKind.CALLBACK, since=row["created_at"], until=until, id=row["id"])
-        return Wait(kind=WaitKind.NOTHING, since=since, until=until)
-
-    return _combine(rows, commands, wait_of)
+    return _found(_ACTIONS.rows(connection, ids), wait_of_action)
 
 
 # -- task executions -----------------------------------------------------------------------------------
@@ -232,7 +256,7 @@ def _find_tasks(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Wait
             return Wait(kind=child.kind, since=child.since, until=until, id=child.id)
         return _childless(row, movers.get(row["workflow_execution_id"]), timeout)
 
-    return _combine(rows, commands, wait_of)
+    return {row["id"]: commands.get(row["id"]) or wait_of(row) for row in rows}
 
 
 def _childless(row: _Row, mover: Wait | None, timeout: _Row | None) -> Wait:
@@ -262,33 +286,54 @@ def _childless(row: _Row, mover: Wait | None, timeout: _Row | None) -> Wait:
 # -- workflow executions -------------------------------------------------------------------------------
 
 
+def _is_moving() -> sa.ColumnElement[bool]:
+    """Return the condition under which a task moves its workflow on: any unfinished but a join that only waits."""
+    delayed = sa.exists().where(
+        _m.root_execution_id == _t.root_execution_id, _m.subject_id == _t.id, _t.state == State.WAITING
+    )
+    return sa.and_(_t.state.not_in(_FINISHED), sa.or_(_t.state != State.WAITING, delayed))
+
+
+def _oldest_task(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    moving = sa.select(column).where(_t.workflow_execution_id == _w.id, _is_moving())
+    return _fact(workflow_executions, moving.order_by(_t.created_at, _t.id).limit(1))
+
+
+WORKFLOW_FACTS: _Columns = {
+    "wait_command": _oldest_command(workflow_executions, _i.seq),
+    "wait_command_since": _oldest_command(workflow_executions, _i.created_at),
+    "wait_task": _oldest_task(_t.id),
+    "wait_task_since": _oldest_task(_t.created_at),
+}
 _WORKFLOWS = _unfinished(
-    _w.id, _w.root_execution_id, _w.state, _w.created_at, _w.updated_at, of=workflow_executions
+    _w.id, _w.state, _w.created_at, _w.updated_at, of=workflow_executions, facts=WORKFLOW_FACTS
 )
 
 
+def wait_of_workflow(row: _Row) -> Wait | None:
+    """Return what a workflow execution waits for, by its columns and ``WORKFLOW_FACTS``; None once it is finished."""
+    if is_finished(State(row["state"])):
+        return None
+    since = row["updated_at"] or row["created_at"]
+    if row["wait_command"] is not None:
+        return _commanded(row)
+    if row["state"] == State.PAUSED:
+        return Wait(kind=WaitKind.OPERATOR, since=since, id=row["id"])
+    if row["wait_task"] is not None:
+        return Wait(kind=WaitKind.TASK, since=row["wait_task_since"], id=row["wait_task"])
+    return Wait(kind=WaitKind.NOTHING, since=since)
+
+
 def _find_workflows(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Wait]:
-    rows = _WORKFLOWS.rows(connection, ids)
-    commands = _commands(connection, rows)
-    movers = _oldest_tasks(connection, [row["id"] for row in rows])
-
-    def wait_of(row: _Row) -> Wait:
-        since = row["updated_at"] or row["created_at"]
-        if row["state"] == State.PAUSED:
-            return Wait(kind=WaitKind.OPERATOR, since=since, id=row["id"])
-        return movers.get(row["id"]) or Wait(kind=WaitKind.NOTHING, since=since)
-
-    return _combine(rows, commands, wait_of)
+    return _found(_WORKFLOWS.rows(connection, ids), wait_of_workflow)
 
 
 # -- shared --------------------------------------------------------------------------------------------
 
 
-def _combine(
-    rows: Sequence[_Row], commands: Mapping[str, Wait], wait_of: Callable[[_Row], Wait]
-) -> dict[str, Wait]:
-    """Return what each row waits for: what lies in the inbox about it comes first, as it will be applied first."""
-    return {row["id"]: commands.get(row["id"]) or wait_of(row) for row in rows}
+def _found(rows: Sequence[_Row], wait_of: Callable[[_Row], Wait | None]) -> dict[str, Wait]:
+    """Return by id what unfinished rows wait for."""
+    return {row["id"]: wait for row in rows if (wait := wait_of(row)) is not None}
 
 
 _COMMANDS = ListStatement(
@@ -353,26 +398,17 @@ def _oldest_below(
     }
 
 
-def _moving(ids: Sequence[sa.BindParameter[Any]]) -> sa.Select[Any]:
-    delayed = sa.exists().where(
-        _m.root_execution_id == _t.root_execution_id, _m.subject_id == _t.id, _t.state == State.WAITING
-    )
-    return (
+_MOVING = ListStatement(
+    lambda ids: (
         sa.select(
             _t.workflow_execution_id,
             sa.func.min(_t.id).label("id"),
             sa.func.min(_t.created_at).label("since"),
         )
-        .where(
-            _t.workflow_execution_id.in_(ids),
-            _t.state.not_in(_FINISHED),
-            sa.or_(_t.state != State.WAITING, delayed),
-        )
+        .where(_t.workflow_execution_id.in_(ids), _is_moving())
         .group_by(_t.workflow_execution_id)
     )
-
-
-_MOVING = ListStatement(_moving)
+)
 
 
 def _oldest_tasks(connection: sa.Connection, workflow_ids: Sequence[str]) -> dict[str, Wait]:

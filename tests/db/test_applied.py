@@ -10,7 +10,7 @@ import pytest
 from mistral_lite.db import applied
 from mistral_lite.db.transaction import Database
 
-LONG_S = 60.0
+LONG_S = 120.0
 
 
 @pytest.fixture

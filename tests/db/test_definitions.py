@@ -92,7 +92,7 @@ def test_renaming_onto_another_is_refused(database, rows, put):
 def test_every_change_is_counted_once_it_is_committed(database, rows, put):
     def generation():
         with database.read() as connection:
-            return definitions.generation(connection)
+            return definitions.generation(connection)()
 
     seen = [generation()]
     put(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from threading import Barrier
 
 import pytest
@@ -20,7 +19,7 @@ several_writers = pytest.mark.parametrize("backend", ["postgresql", "mariadb"], 
 @pytest.fixture
 def running(database, rows):
     """An action execution that waits for its result."""
-    action = replace(rows.action(3, 2, 1), is_sync=False)
+    action = rows.action(3, 2, 1, is_sync=False)
     rows.store(database, rows.workflow(1), rows.task(2, 1), action)
     return action
 
@@ -58,11 +57,11 @@ def append(database, now):
 
 def stored(database, root_id):
     with database.read() as connection:
-        return inbox.load_waiting(connection, [root_id])
+        return inbox.load_waiting(connection, [root_id])()
 
 
 def finish(database, action, state, digest):
-    after = replace(action, state=state, callback_digest=digest)
+    after = action._replace(state=state, callback_digest=digest)
     changes = trees.Changes(actions={action.id: Change(before=action, after=after)})
     with database.write() as connection:
         trees.write(connection, changes)
@@ -182,7 +181,7 @@ def test_entries_come_in_order_and_of_the_wanted_trees_only(database, rows, appe
     seqs = [append(rows.ident(1 + number % 3), payload={"number": number}) for number in range(9)]
 
     with database.read() as connection:
-        found = inbox.load_waiting(connection, [rows.ident(2), rows.ident(1)])
+        found = inbox.load_waiting(connection, [rows.ident(2), rows.ident(1)])()
 
     assert [entry.payload["number"] for entry in found] == [0, 1, 3, 4, 6, 7]
     assert [entry.seq for entry in found] == [seqs[number] for number in (0, 1, 3, 4, 6, 7)]
@@ -217,8 +216,8 @@ def test_a_request_to_run_an_action_is_claimed_by_one(database, rows, append):
     wanted = [rows.ident(1), rows.ident(2)]
 
     with database.write() as mine, database.write() as other:
-        first = inbox.claim_run_requests(mine, wanted)
-        second = inbox.claim_run_requests(other, wanted)
+        first = inbox.claim_run_requests(mine, wanted)()
+        second = inbox.claim_run_requests(other, wanted)()
 
     assert [entry.root_execution_id for entry in first] == [rows.ident(1)]
     assert second == []

@@ -139,6 +139,6 @@ def test_notifications_outlive_their_execution(outbox: Outbox, database: Databas
     outbox.rows.store(database, root)
     outbox.put(2)
     with database.write() as connection:
-        (snapshot,) = trees.load(connection, trees.lock(connection, [root.id]), library).values()
+        (snapshot,) = trees.load(connection, trees.lock(connection, [root.id])(), library).values()
         trees.delete(connection, snapshot, root.id)
     assert outbox.count() == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,6 +69,8 @@ workflows = st.builds(
     backlog=st.lists(json_objects, max_size=2).map(tuple),
     pending_failure=maybe(texts),
     accepted=st.booleans(),
+    paused_by=maybe(names),
+    openstack=maybe(json_objects),
     description=maybe(texts),
     tags=tuples_of_names,
     scope=names,
@@ -169,7 +170,7 @@ def test_an_update_holds_all_that_differs(mapper, read, strategy, data):
 def test_what_did_not_change_is_not_written(mapper, read, strategy, data):
     row = data.draw(strategy)
 
-    assert mapper.update_values(row, replace(row)) == {}
+    assert mapper.update_values(row, row._replace()) == {}
 
 
 # Values that one database or another stores differently, refuses or cuts if it is asked the wrong way.
@@ -185,11 +186,11 @@ AWKWARD = {
 def test_awkward_values_survive_the_database(database, rows):
     text = AWKWARD["text"]
     workflow = rows.workflow(1, input=AWKWARD, output=AWKWARD, context=AWKWARD, state_info=text * 3000)
-    workflow = replace(
-        workflow, tags=("ä", ""), backlog=({"task": "t", "triggers": []},), pending_failure=text
+    workflow = workflow._replace(
+        tags=("ä", ""), backlog=({"task": "t", "triggers": []},), pending_failure=text
     )
     task = rows.task(2, 1, name="Grüße.t-1", published=AWKWARD, next_tasks=(("a", "on-success"),))
-    task = replace(task, triggered_by=(Trigger(task_id="x", event="on-error"),), finished_at=rows.now)
+    task = task._replace(triggered_by=(Trigger(task_id="x", event="on-error"),), finished_at=rows.now)
     action = rows.action(3, 2, 1, state=State.SUCCESS, result=AWKWARD, input=AWKWARD, chain=("a", "b"))
     timer, pending = rows.timer(4, 1, 2), rows.pending(3, 1, request=AWKWARD, target="host")
 
@@ -233,7 +234,7 @@ def test_columns_of_the_same_change_share_a_statement(database, rows, count_stat
     rows.store(database, rows.workflow(1), *tasks)
     changes = trees.Changes()
     for task in tasks:
-        changes.tasks[task.id] = Change(before=task, after=replace(task, state=State.SUCCESS, processed=True))
+        changes.tasks[task.id] = Change(before=task, after=task._replace(state=State.SUCCESS, processed=True))
 
     with database.write() as connection, count_statements(database) as statements:
         trees.write(connection, changes)

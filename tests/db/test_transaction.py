@@ -317,6 +317,19 @@ def test_a_snapshot_sees_one_state_only(database):
         assert database.isolation_level(connection) == "READ COMMITTED"
 
 
+@several_writers
+def test_a_snapshot_that_nobody_looked_at_leaves_the_next_transaction_as_it_was(database):
+    single = Database(database.url.render_as_string(hide_password=False), pool_size=1)
+    with single.read(is_snapshot=True):
+        pass
+    with single.write() as connection:
+        assert keys(connection) == []
+        with database.write() as other:
+            put(other, "a")
+        assert keys(connection) == ["a"]
+    single.dispose()
+
+
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_a_serialization_failure_is_run_again(database):
     with database.write() as connection:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import sqlalchemy as sa
 
@@ -24,13 +22,18 @@ def count_rows(database) -> dict[str, int]:
         }
 
 
+def lock(connection, root_ids):
+    """Lock roots of both kinds; return their versions."""
+    return {**trees.lock(connection, root_ids)(), **trees.lock_alone(connection, root_ids)()}
+
+
 def test_versions_come_with_the_lock(database, rows):
     rows.store(database, rows.workflow(1), rows.workflow(2), rows.action(3))
     with database.write() as connection:
         trees.write(connection, rows.changes(versions={rows.ident(2): 7}))
 
     with database.write() as connection:
-        locked = trees.lock(connection, [rows.ident(number) for number in (3, 2, 1, 99)])
+        locked = lock(connection, [rows.ident(number) for number in (3, 2, 1, 99)])
 
     assert locked == {rows.ident(1): 0, rows.ident(2): 7, rows.ident(3): 0}
 
@@ -42,11 +45,11 @@ def test_a_tree_that_another_connection_holds_is_left_out(database, rows, first)
     everything = [rows.ident(number) for number in (1, 2, 3, 4)]
 
     with database.write() as mine:
-        assert trees.lock(mine, [rows.ident(first)]).keys() == {rows.ident(first)}
+        assert lock(mine, [rows.ident(first)]).keys() == {rows.ident(first)}
         with database.write() as other:
-            assert trees.lock(other, everything).keys() == {*everything} - {rows.ident(first)}
+            assert lock(other, everything).keys() == {*everything} - {rows.ident(first)}
     with database.write() as later:
-        assert trees.lock(later, everything).keys() == {*everything}
+        assert lock(later, everything).keys() == {*everything}
 
 
 @several_writers
@@ -55,7 +58,7 @@ def test_an_inbox_row_can_be_added_while_the_tree_is_locked(database, rows, pool
     rows.store(database, rows.workflow(1))
 
     with database.write() as mine:
-        trees.lock(mine, [rows.ident(1)])
+        trees.lock(mine, [rows.ident(1)])()
         with database.write() as other:
             other.execute(
                 sa.insert(tables.inbox).values(
@@ -97,7 +100,7 @@ def test_more_trees_than_fit_into_one_statement(database, rows, library):
     rows.store(database, *roots)
 
     with database.write() as connection:
-        locked = trees.lock(connection, [root.id for root in roots])
+        locked = lock(connection, [root.id for root in roots])
         loaded = trees.load(connection, locked, library)
 
     assert locked.keys() == loaded.keys() == {root.id for root in roots}
@@ -107,25 +110,25 @@ def test_rows_are_inserted_changed_and_removed(database, rows, library):
     workflow, task, gone = rows.workflow(1), rows.task(2, 1), rows.timer(4, 1, 2)
     other, attempt = rows.task(3, 1), rows.pending(5, 1)
     rows.store(database, workflow, task, other, gone, attempt, rows.action(5, 2, 1))
-    after = replace(task, state=State.ERROR, state_info="why", runtime={"k": 1}, finished_at=rows.now)
+    after = task._replace(state=State.ERROR, state_info="why", runtime={"k": 1}, finished_at=rows.now)
     changes = trees.Changes(
         versions={workflow.id: 3},
-        workflows={workflow.id: Change(before=workflow, after=replace(workflow, context={"a": 1}))},
+        workflows={workflow.id: Change(before=workflow, after=workflow._replace(context={"a": 1}))},
         tasks={
             task.id: Change(before=task, after=after),
-            other.id: Change(before=other, after=replace(other, state=State.SUCCESS)),
+            other.id: Change(before=other, after=other._replace(state=State.SUCCESS)),
         },
         timers={gone.id: Change(before=gone, after=None)},
-        pending={attempt.action_id: Change(before=attempt, after=replace(attempt, attempt=2))},
+        pending={attempt.action_id: Change(before=attempt, after=attempt._replace(attempt=2))},
     )
 
     with database.write() as connection:
         trees.write(connection, changes)
-        snapshot = trees.load(connection, trees.lock(connection, [workflow.id]), library)[workflow.id]
+        snapshot = trees.load(connection, trees.lock(connection, [workflow.id])(), library)[workflow.id]
 
     assert snapshot.version == 3
     assert snapshot.root.context == {"a": 1}
-    assert snapshot.tasks == {task.id: after, other.id: replace(other, state=State.SUCCESS)}
+    assert snapshot.tasks == {task.id: after, other.id: other._replace(state=State.SUCCESS)}
     assert snapshot.timers == {}
     assert snapshot.pending[attempt.action_id].attempt == 2
 
@@ -134,7 +137,7 @@ def test_a_new_attempt_has_no_lease_unless_it_is_given_one(database, rows, now):
     first, second = rows.pending(1), rows.pending(2)
     changes = rows.changes(first, second)
     changes.leases[second.action_id] = trees.Lease("executor", "call", now)
-    again = trees.Changes(pending={second.action_id: Change(before=second, after=replace(second, attempt=2))})
+    again = trees.Changes(pending={second.action_id: Change(before=second, after=second._replace(attempt=2))})
 
     def leases(connection):
         columns = tables.action_queue.c["attempt", "executor_id", "claim_id", "lease_until"]
@@ -192,7 +195,7 @@ def build_family(database, rows) -> None:
                 rows.timer(base + number + 20, root, base + number + 10),
             ]
             action = rows.action(base + number + 30, base + number + 10, base + number)
-            made += [replace(action, root_id=rows.ident(root)), rows.pending(base + number + 30, root)]
+            made += [action._replace(root_id=rows.ident(root)), rows.pending(base + number + 30, root)]
         rows.store(database, *made)
 
 
@@ -205,12 +208,12 @@ def test_a_workflow_goes_with_all_below_it_and_nothing_else(database, rows, libr
     build_family(database, rows)
 
     with database.write() as connection:
-        versions = trees.lock(connection, [rows.ident(1)])
+        versions = trees.lock(connection, [rows.ident(1)])()
         snapshot = trees.load(connection, versions, library)[rows.ident(1)]
         trees.delete(connection, snapshot, rows.ident(workflow))
 
     with database.write() as connection:
-        versions = trees.lock(connection, [rows.ident(1), rows.ident(101)])
+        versions = trees.lock(connection, [rows.ident(1), rows.ident(101)])()
         found = trees.load(connection, versions, library)
     assert len(found[rows.ident(101)].workflows) == 3
     assert versions.get(rows.ident(1)) == (1 if left else None), "cached snapshots must become stale"
