@@ -7,7 +7,7 @@ single event waits for nobody.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mistral_lite.errors import UnavailableError
@@ -15,11 +15,20 @@ from mistral_lite.rpc.protocol import ExchangeReply, ExchangeRequest
 
 
 class Ticket:
-    """One call of an executor, until it is answered; to be parked until ``deadline`` (monotonic seconds)."""
+    """One call of an executor, until it is answered; to be parked until ``deadline`` (monotonic seconds).
 
-    def __init__(self, request: ExchangeRequest, deadline: float) -> None:
+    ``tell`` gets the answer as well, from the engine's own thread; it must not block.
+    """
+
+    def __init__(
+        self,
+        request: ExchangeRequest,
+        deadline: float,
+        tell: Callable[[ExchangeReply | None], None] | None = None,
+    ) -> None:
         self.request = request
-        # One that tells something is answered as soon as that is committed; others may be parked.
+        self._tell = tell
+        # Whether it tells something that is not committed yet.
         self.has_news = bool(request.reports or request.disowned)
         # Whether its leases were renewed: a parked call is looked at many times.
         self.is_renewed = not request.running
@@ -31,6 +40,13 @@ class Ticket:
         """Let the caller go on; None means that nothing was done and the call must be repeated."""
         self._reply = reply
         self._answered.set()
+        if self._tell is not None:
+            self._tell(reply)
+
+    def send_home(self) -> None:
+        """Answer that there is no work, and that its reports are settled; "repeat it" if they are not committed."""
+        settled = tuple(report.ref for report in self.request.reports)
+        self.answer(None if self.has_news else ExchangeReply(settled=settled))
 
     @property
     def is_answered(self) -> bool:

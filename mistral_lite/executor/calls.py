@@ -16,7 +16,11 @@ from mistral_lite.rpc.protocol import ActionReport, ActionRequest, AttemptRef, E
 
 
 class Calls:
-    """The calls of one executor. ``heartbeat_s`` bounds how long one may be held open."""
+    """The calls of one executor. All times are monotonic seconds.
+
+    ``heartbeat_s`` bounds how long a call may be held open. A lease that was renewed less than ``renew_after_s`` ago
+    is not renewed: each renewal is a transaction of the engine.
+    """
 
     def __init__(
         self, executor_id: str, ledger: Ledger, targets: tuple[str, ...], heartbeat_s: float, clock: Clock
@@ -25,10 +29,13 @@ class Calls:
         self._ledger = ledger
         self._targets = targets
         self._heartbeat_s = heartbeat_s
+        self.renew_after_s = heartbeat_s / 4
         self._clock = clock
         self._unanswered = _Unanswered()
 
-    def compose(self, reports: Sequence[ActionReport], reserved: int, wait_s: float) -> ExchangeRequest:
+    def compose(
+        self, reports: Sequence[ActionReport], reserved: int, wait_s: float, now_s: float
+    ) -> ExchangeRequest:
         """Return a request that carries ``reports`` and offers the ``reserved`` slots."""
         return ExchangeRequest(
             executor_id=self._executor_id,
@@ -36,24 +43,24 @@ class Calls:
             disowned=self._unanswered.peek(),
             targets=self._targets,
             reports=tuple(reports),
-            # A call with reports is the short way from result to next action; the claimer renews the leases.
-            running=() if reports else self._ledger.running(),
+            running=self._ledger.running(now_s - self.renew_after_s),
             capacity=reserved,
             wait_s=min(wait_s, self._heartbeat_s),
         )
 
     def take(
-        self, request: ExchangeRequest, reply: ExchangeReply
+        self, request: ExchangeRequest, reply: ExchangeReply, now_s: float
     ) -> tuple[list[ActionRequest], list[AttemptRef]]:
         """Take an answer in; return what is to be run now, and attempts held here that are newly lost."""
-        admitted = self._ledger.admit(request.capacity, reply.actions)
+        self._ledger.renew(request.running, now_s)
+        admitted = self._ledger.admit(request.capacity, reply.actions, now_s)
         self._unanswered.remove(request.disowned)
         return admitted, self._ledger.lose(reply.lost)
 
     def fail(self, request: ExchangeRequest) -> None:
         """Give the slots of a call back that got no answer; the next one says so."""
         self._unanswered.add(request.call_id)
-        self._ledger.admit(request.capacity, ())
+        self._ledger.admit(request.capacity, (), 0.0)
 
 
 class _Unanswered:

@@ -16,9 +16,19 @@ from dataclasses import dataclass
 from mistral_lite.rpc.protocol import ActionReport, ActionRequest, AttemptRef, Outcome
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A call to be made: what it reports, the slots reserved for it, and whether it may be held open."""
+
+    reports: tuple[ActionReport, ...]
+    reserved: int
+    may_park: bool
+
+
 @dataclass(slots=True, kw_only=True)
 class _Held:
     request: ActionRequest
+    renewed_s: float
     begun: bool = False
     lost: bool = False
 
@@ -45,6 +55,9 @@ class Ledger:
         # Held, and no report has waited for them yet.
         self._fresh: set[AttemptRef] = set()
         self._reserved = 0
+        # Whether a call is under way that may be held open; and when the next one may begin.
+        self._is_parked = False
+        self._park_not_before_s = 0.0
         self._draining = False
         self._closed = False
 
@@ -62,7 +75,7 @@ class Ledger:
             self._reserved += count
             return count
 
-    def admit(self, reserved: int, requests: Iterable[ActionRequest]) -> list[ActionRequest]:
+    def admit(self, reserved: int, requests: Iterable[ActionRequest], now_s: float) -> list[ActionRequest]:
         """Give ``reserved`` slots back and hold what the call brought; return what is to be run.
 
         An attempt that is held or reported already is ignored. While draining, everything is handed back.
@@ -76,7 +89,7 @@ class Ledger:
                 if self._draining:
                     self._owe(_returned(request.ref))
                 else:
-                    self._held[request.ref] = _Held(request=request)
+                    self._held[request.ref] = _Held(request=request, renewed_s=now_s)
                     self._fresh.add(request.ref)
                     admitted.append(request)
             self._changed.notify_all()
@@ -123,10 +136,21 @@ class Ledger:
             self._changed.notify_all()
             return news
 
-    def running(self) -> tuple[AttemptRef, ...]:
-        """Return the attempts whose leases are to be renewed."""
+    def running(self, renewed_before_s: float) -> tuple[AttemptRef, ...]:
+        """Return the attempts whose leases were last renewed, or given, before ``renewed_before_s``."""
         with self._changed:
-            return tuple(ref for ref, held in self._held.items() if not held.lost)
+            return tuple(
+                ref
+                for ref, held in self._held.items()
+                if not held.lost and held.renewed_s <= renewed_before_s
+            )
+
+    def renew(self, refs: Iterable[AttemptRef], now_s: float) -> None:
+        """Take note that the engine has heard that these attempts run."""
+        with self._changed:
+            for ref in refs:
+                if ref in self._held:
+                    self._held[ref].renewed_s = now_s
 
     def drain(self) -> None:
         """Take nothing new from now on and hand back what was not begun."""
@@ -176,34 +200,62 @@ class Ledger:
             times = [item.not_before_s for item in self._owed.values() if not item.sending]
             return max(min(times) - now_s, 0.0) if times else None
 
-    # Waiting
+    # Calls
 
-    def wait_for_report(self, now_s: float, timeout_s: float) -> None:
-        """Wait until a report may be due, at most ``timeout_s``; returns early when anything changes."""
-        with self._changed:
-            due_in_s = self.next_report_in_s(now_s)
-            if not self._closed and (due_in_s is None or due_in_s > 0):
-                self._changed.wait(timeout_s if due_in_s is None else min(due_in_s, timeout_s))
+    def next_call(
+        self, now_s: float, look_s: float, renew_after_s: float, limit: int | None = None
+    ) -> Opening | None:
+        """Return the call to be made now; None after a wait of at most ``look_s`` for something to change.
 
-    def wait_for_company(self, timeout_s: float) -> None:
-        """Let a report that is due wait, at most ``timeout_s``, for attempts that came with the last call.
-
-        Short actions that began together then go back together. Each attempt is waited for only once.
+        Due reports are a reason, at most ``limit`` of them. So are free slots, or leases that were not renewed for
+        ``renew_after_s``, as long as no other call is parked. Whoever gets a call must end it with ``end_call``.
         """
         with self._changed:
-            if self._owes_unsent():
+            if self._closed:
+                return None
+            renewed_before_s = now_s - renew_after_s
+            reports = self.take_reports(now_s, limit)
+            if reports or (self._may_park(now_s) and (self._free() > 0 or self.running(renewed_before_s))):
+                may_park = self._may_park(now_s) and self._free() > 0
+                self._is_parked = self._is_parked or may_park
+                return Opening(reports=reports, reserved=self.reserve(), may_park=may_park)
+            self._changed.wait(self._next_reason_in_s(now_s, look_s, renew_after_s))
+            return None
+
+    def end_call(self, opening: Opening, park_not_before_s: float) -> None:
+        """Take note that a call has ended; the next one is not parked before ``park_not_before_s``."""
+        with self._changed:
+            if opening.may_park:
+                self._is_parked = False
+            self._park_not_before_s = max(self._park_not_before_s, park_not_before_s)
+            self._changed.notify_all()
+
+    def wait_for_company(self, timeout_s: float) -> None:
+        """Let the next call wait, at most ``timeout_s``, for attempts that came with the last one.
+
+        Short actions that began together then go back together, and with the call that asks for more. Each attempt
+        is waited for only once, and only if there is a call to be made.
+        """
+        with self._changed:
+            if self._fresh and (self._owes_unsent() or not self._is_parked):
                 self._changed.wait_for(lambda: self._closed or not self._fresh, timeout_s)
                 self._fresh.clear()
 
-    def wait_for_slot(self, timeout_s: float) -> None:
-        """Wait until a slot is free that no report is about to offer, at most ``timeout_s``.
+    def _may_park(self, now_s: float) -> bool:
+        return not self._is_parked and now_s >= self._park_not_before_s
 
-        A slot that has just become free goes with its report: one call in place of two.
-        """
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._draining or (self._free() > 0 and not self._owes_unsent()), timeout_s
-            )
+    def _next_reason_in_s(self, now_s: float, look_s: float, renew_after_s: float) -> float:
+        times = [look_s]
+        due_in_s = self.next_report_in_s(now_s)
+        if due_in_s is not None:
+            times.append(due_in_s)
+        if not self._is_parked:
+            renewals = [held.renewed_s + renew_after_s for held in self._held.values() if not held.lost]
+            next_s = now_s if self._free() > 0 else min(renewals, default=now_s + look_s)
+            times.append(max(next_s, self._park_not_before_s) - now_s)
+        return min(times)
+
+    # Waiting
 
     def wait_until_idle(self, timeout_s: float) -> bool:
         """Wait until nothing is held or owed; False if that did not happen in ``timeout_s``."""

@@ -1,12 +1,10 @@
 """The executor as a service: who calls the engine when.
 
-Two threads talk to the engine, a pool runs the actions.
-
-- The **claimer** keeps one call parked at an engine. It offers the slots that are free as the call begins,
-  renews the leases of what runs, and brings work to an idle executor.
-- The **reporter** calls as soon as an attempt is finished. It sends everything that finished meanwhile in one call
-  and offers the slots that became free since the parked call began, so that result and next action need one
-  round trip. It sends a report again, after growing delays, until the engine has settled it.
+Two threads like each other talk to the engine, a pool runs the actions. Whenever nothing else is to be done, one of
+their calls is parked at an engine: it offers the free slots and brings work to an idle executor. The other one sends
+what finishes meanwhile, at once, everything in one call, with the slots that became free since, so that result and
+next action need one round trip. If no call is parked, the one that reports stays there: reporting and asking for more
+are one call as well. A report is sent again, after growing delays, until the engine has settled it.
 
 Nothing here is the truth: if the process dies, leases run out and the engine decides by ``safe-rerun``.
 """
@@ -27,10 +25,10 @@ from mistral_lite.clock import Clock, SystemClock
 from mistral_lite.errors import UnavailableError
 from mistral_lite.executor.calls import Calls
 from mistral_lite.executor.credentials import Credentials
-from mistral_lite.executor.ledger import Ledger
-from mistral_lite.executor.pool import WorkerPool
+from mistral_lite.executor.ledger import Ledger, Opening
 from mistral_lite.executor.runner import ActionRunner, ActionSource
 from mistral_lite.ids import new_id
+from mistral_lite.pool import WorkerPool
 from mistral_lite.rpc.protocol import (
     ActionReport,
     ActionRequest,
@@ -46,7 +44,7 @@ LOG = logging.getLogger(__name__)
 _PROMPT_S = 0.05
 # How long a result may wait for those of short actions that began together with its own: much less than a call.
 _COMPANY_S = 0.002
-# The claimer and the reporter look at their own state at least this often.
+# Threads look at their own state at least this often.
 _LOOK_S = 1.0
 
 
@@ -94,10 +92,15 @@ class Executor:
             self.executor_id, self._ledger, settings.targets, settings.heartbeat_s, self._clock
         )
         self._outage = _Outage(self.executor_id)
+        # One may be parked while the other one reports.
         self._threads = [
-            threading.Thread(target=self._claim_forever, name="executor-claimer", daemon=True),
-            threading.Thread(target=self._report_forever, name="executor-reporter", daemon=True),
+            threading.Thread(target=self._call_forever, name=f"executor-caller-{number}", daemon=True)
+            for number in (1, 2)
         ]
+        # How many reports a call may carry (None: all), and how long to wait after calls that failed, or that came
+        # back empty at once.
+        self._report_limit: int | None = None
+        self._failing_s = self._empty_s = 0.0
 
     def start(self) -> None:
         """Begin to take work."""
@@ -152,69 +155,54 @@ class Executor:
                 "The lease of an attempt was lost while it ran; its result is dropped", request.ref
             )
 
-    # Claiming
+    # Calling
 
-    def _claim_forever(self) -> None:
-        empty_s = failing_s = 0.0
+    def _call_forever(self) -> None:
         while not self._stopped.is_set():
-            reserved = self._ledger.reserve()
-            began_s = time.monotonic()
-            try:
-                reply = self._exchange((), reserved, self._settings.poll_wait_s if reserved else 0.0)
-            except Exception:  # noqa: BLE001 - logged by _exchange; the loop must live
-                failing_s = self._longer(failing_s)
-                self._stopped.wait(failing_s)
-                continue
-            failing_s = 0.0
-            if not reserved:
-                # Nothing to offer: this was a heartbeat. The next is due soon, or a slot gets free before.
-                self._wait_without_slots()
-            elif reply.actions or time.monotonic() - began_s > _PROMPT_S:
-                empty_s = 0.0
-            else:
-                empty_s = self._longer(empty_s)
-                self._stopped.wait(min(empty_s, self._settings.heartbeat_s))
+            self._ledger.wait_for_company(_COMPANY_S)
+            opening = self._ledger.next_call(
+                time.monotonic(), _LOOK_S, self._calls.renew_after_s, self._report_limit
+            )
+            if opening is not None:
+                self._call(opening)
 
-    def _wait_without_slots(self) -> None:
-        if self._ledger.is_draining:
-            self._stopped.wait(min(self._settings.heartbeat_s, _LOOK_S))
+    def _call(self, opening: Opening) -> None:
+        """Make one call. After an error that is not an outage reports go one by one.
+
+        So a report that an engine cannot digest holds up no other.
+        """
+        reports = opening.reports
+        settled: tuple[AttemptRef, ...] = ()
+        began_s = time.monotonic()
+        _reach("executor.before_report", reports)
+        try:
+            reply = self._exchange(
+                reports, opening.reserved, self._settings.poll_wait_s if opening.may_park else 0.0
+            )
+        except Exception as error:  # noqa: BLE001 - logged by _exchange; the loop must live
+            self._report_limit = None if isinstance(error, UnavailableError) else 1
+            pause_s = self._failing_s = self._longer(self._failing_s)
         else:
-            self._ledger.wait_for_slot(self._settings.heartbeat_s)
+            settled = reply.settled
+            self._failing_s = 0.0
+            if reports:
+                self._report_limit = None
+            pause_s = self._pause_s(opening, reply, time.monotonic() - began_s)
+        _reach("executor.after_report", reports)
+        now_s = time.monotonic()
+        self._ledger.settle(reports, settled, now_s)
+        self._ledger.end_call(opening, now_s + pause_s)
+
+    def _pause_s(self, opening: Opening, reply: ExchangeReply, elapsed_s: float) -> float:
+        """Return how long to wait before the next call is parked, after one that was answered."""
+        if opening.may_park:
+            is_empty = not opening.reports and not reply.actions and elapsed_s <= _PROMPT_S
+            self._empty_s = self._longer(self._empty_s) if is_empty else 0.0
+            return self._empty_s
+        return 0.0
 
     def _longer(self, delay_s: float) -> float:
         return min(max(delay_s * 2, self._settings.backoff_min_s), self._settings.backoff_max_s)
-
-    # Reporting
-
-    def _report_forever(self) -> None:
-        limit: int | None = None
-        while not self._stopped.is_set():
-            self._ledger.wait_for_company(_COMPANY_S)
-            reports = self._ledger.take_reports(time.monotonic(), limit)
-            if reports:
-                limit = self._report(reports)
-            else:
-                self._ledger.wait_for_report(time.monotonic(), _LOOK_S)
-
-    def _report(self, reports: tuple[ActionReport, ...]) -> int | None:
-        """Send reports once and return how many the next call may carry (None: all).
-
-        After an error that is not an outage they go one by one, so that a report that an engine cannot digest
-        holds up no other.
-        """
-        reserved = self._ledger.reserve()
-        settled: tuple[AttemptRef, ...] = ()
-        limit: int | None = None
-        faults.reach("executor.before_report")
-        try:
-            settled = self._exchange(reports, reserved, 0.0).settled
-        except UnavailableError:
-            pass
-        except Exception:  # noqa: BLE001 - logged by _exchange; the loop must live
-            limit = 1
-        faults.reach("executor.after_report")
-        self._ledger.settle(reports, settled, time.monotonic())
-        return limit
 
     def _send_rest(self, deadline_s: float) -> bool:
         """Send what is owed after the threads have ended; False if something is left.
@@ -228,14 +216,12 @@ class Executor:
             self._ledger.wait_until_idle(due_in_s)
             reports = self._ledger.take_reports(time.monotonic())
             if reports:
-                self._report(reports)
+                self._call(Opening(reports=reports, reserved=0, may_park=False))
         return True
-
-    # Calling
 
     def _exchange(self, reports: Sequence[ActionReport], reserved: int, wait_s: float) -> ExchangeReply:
         """Make one call, take in what it brought and give the reserved slots back. Logs and passes errors on."""
-        request = self._calls.compose(reports, reserved, wait_s)
+        request = self._calls.compose(reports, reserved, wait_s, time.monotonic())
         try:
             reply = self._gateway.exchange(request)
         except UnavailableError as error:
@@ -246,10 +232,10 @@ class Executor:
             self._calls.fail(request)
             self._log_bug("A call to the engine failed", error)
             raise
-        admitted, lost = self._calls.take(request, reply)
+        self._outage.end()
+        admitted, lost = self._calls.take(request, reply, time.monotonic())
         for action in admitted:
             self._pool.submit(action)
-        self._outage.end()
         for ref in lost:
             self._log_attempt("The engine has given an attempt up that runs here", ref)
         return reply
@@ -275,6 +261,11 @@ class Executor:
             executor_id=self.executor_id,
             error_type=type(error).__name__,
         )
+
+
+def _reach(point: str, reports: Sequence[ActionReport]) -> None:
+    if reports:
+        faults.reach(point)
 
 
 class _Outage:

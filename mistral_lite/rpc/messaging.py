@@ -1,4 +1,4 @@
-"""The protocols of this package over oslo.messaging.
+"""The protocols of this package over oslo.messaging, as executors and the API use them (``server``: engines).
 
 Engines serve one topic together. Executors call ``exchange`` on it and may be parked there; the API casts
 ``ring``. The bus is never trusted with anything: a call that gets no answer is made again, and a doorbell
@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from typing import Protocol
 
 from oslo_config import cfg
 from oslo_service import backend as service_backend
@@ -25,11 +24,10 @@ import oslo_messaging  # noqa: E402 - see above
 from oslo_messaging._metrics.client import oslo_messaging_metrics  # noqa: E402
 from oslo_messaging._tracing.client import oslo_messaging_tracing  # noqa: E402
 from oslo_messaging.exceptions import MessagingException  # noqa: E402
-from oslo_messaging.server import _pool_opts  # noqa: E402
 
 from mistral_lite import log  # noqa: E402
 from mistral_lite.errors import MistralLiteError, UnavailableError  # noqa: E402
-from mistral_lite.jsontext import JsonObject  # noqa: E402
+from mistral_lite.rpc import patience  # noqa: E402
 from mistral_lite.rpc.protocol import ExchangeReply, ExchangeRequest  # noqa: E402
 
 LOG = logging.getLogger(__name__)
@@ -38,24 +36,9 @@ LOG = logging.getLogger(__name__)
 # parked with it along, and so long does an executor not know.
 _PATIENCE_S = 5.0
 _RING_PAUSE_S = 1.0
-# Each idle executor parks one call, which holds one thread of an engine's server.
-_MOST_CALLS = 512
 
 # Foreign errors of a bus that is away; oslo.messaging lets those of its driver through.
-_AWAY = (MessagingException, oslo_messaging.MessageUndeliverable, OSError)
-
-
-class EngineCalls(Protocol):
-    """What an engine offers to the bus."""
-
-    def exchange(self, request: ExchangeRequest) -> ExchangeReply:
-        """Take reports, renew leases, give work."""
-
-    def ring(self, root_execution_ids: Sequence[str]) -> None:
-        """Look at these trees soon."""
-
-    def notice_work(self) -> None:
-        """Look for queued actions that no executor has."""
+AWAY = (MessagingException, oslo_messaging.MessageUndeliverable, OSError)
 
 
 def register_options(conf: cfg.ConfigOpts) -> None:
@@ -67,58 +50,8 @@ def register_options(conf: cfg.ConfigOpts) -> None:
 def get_transport(conf: cfg.ConfigOpts, url: str) -> oslo_messaging.Transport:
     """Return the transport that ``[DEFAULT] transport_url`` names."""
     register_options(conf)
+    patience.install()
     return oslo_messaging.get_rpc_transport(conf, url=url)
-
-
-class EngineServer:
-    """Lets an engine be called over the bus."""
-
-    def __init__(
-        self, transport: oslo_messaging.Transport, topic: str, server: str, engine: EngineCalls
-    ) -> None:
-        transport.conf.register_opts(_pool_opts)
-        transport.conf.set_default("executor_thread_pool_size", _MOST_CALLS)
-        self._server = oslo_messaging.get_rpc_server(
-            transport,
-            oslo_messaging.Target(topic=topic, server=server),
-            endpoints=[_Endpoint(engine)],
-            executor="threading",
-        )
-
-    def start(self) -> None:
-        """Begin to take calls. Raises ``UnavailableError`` if the broker refuses the queues."""
-        try:
-            self._server.start()
-        except _AWAY as error:
-            raise UnavailableError(
-                f"The broker refuses the queues of this engine: {error}. If exchange or queues are there already "
-                "with other properties (durable, quorum), delete them or choose another [DEFAULT] control_exchange."
-            ) from error
-
-    def stop(self) -> None:
-        """Take no more calls and let those under way end."""
-        self._server.stop()
-        self._server.wait()
-
-
-class _Endpoint:
-    """The methods that can be called over the bus."""
-
-    def __init__(self, engine: EngineCalls) -> None:
-        self._engine = engine
-
-    @oslo_messaging.expected_exceptions(UnavailableError)
-    def exchange(self, _context: JsonObject, request: JsonObject) -> JsonObject:
-        """See ``EngineGateway.exchange``."""
-        return self._engine.exchange(ExchangeRequest.from_json(request)).to_json()
-
-    def ring(self, _context: JsonObject, root_execution_ids: list[str]) -> None:
-        """See ``Doorbell.ring``."""
-        self._engine.ring(root_execution_ids)
-
-    def notice_work(self, _context: JsonObject) -> None:
-        """See ``EngineCalls.notice_work``."""
-        self._engine.notice_work()
 
 
 class RemoteEngine:
@@ -141,7 +74,7 @@ class RemoteEngine:
         except oslo_messaging.RemoteError as error:
             # The remote traceback stays where it was logged.
             raise UnavailableError(f"The engine answered with an error ({error.exc_type}).") from None
-        except _AWAY as error:
+        except AWAY as error:
             raise UnavailableError(f"No engine answers over the bus ({type(error).__name__}).") from error
 
 
@@ -156,6 +89,7 @@ class RemoteDoorbell:
         self._client = oslo_messaging.get_rpc_client(transport, oslo_messaging.Target(topic=topic), retry=0)
         self._condition = threading.Condition()
         self._waiting: set[str] = set()
+        self._has_message = False
         self._has_offer = False
         self._is_closed = False
         self._is_away = False
@@ -178,6 +112,12 @@ class RemoteDoorbell:
             self._waiting.update(root_execution_ids)
             self._condition.notify()
 
+    def ring_queues(self) -> None:
+        """See ``Doorbell.ring_queues``."""
+        with self._condition:
+            self._has_message = True
+            self._condition.notify()
+
     def offer(self) -> None:
         """Tell every engine that actions are queued which no executor has."""
         with self._condition:
@@ -187,22 +127,29 @@ class RemoteDoorbell:
     def _run(self) -> None:
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: self._waiting or self._has_offer or self._is_closed)
-                if not self._waiting and not self._has_offer:
+                self._condition.wait_for(lambda: self._has_bell or self._is_closed)
+                if not self._has_bell:
                     return
                 root_ids, self._waiting = sorted(self._waiting), set()
+                has_message, self._has_message = self._has_message, False
                 has_offer, self._has_offer = self._has_offer, False
-            self._send(root_ids, has_offer)
+            self._send(root_ids, has_message=has_message, has_offer=has_offer)
 
-    def _send(self, root_ids: list[str], has_offer: bool) -> None:
+    @property
+    def _has_bell(self) -> bool:
+        return bool(self._waiting) or self._has_message or self._has_offer
+
+    def _send(self, root_ids: list[str], *, has_message: bool, has_offer: bool) -> None:
         try:
             if root_ids:
                 self._client.cast({}, "ring", root_execution_ids=root_ids)
+            if has_message:
+                self._client.cast({}, "ring_queues")
             if has_offer:
                 self._client.prepare(fanout=True).cast({}, "notice_work")
             self._is_away = False
-        except (*_AWAY, MistralLiteError) as error:
-            # Not kept: the sweep finds these trees without it.
+        except (*AWAY, MistralLiteError) as error:
+            # Not kept: the sweep finds all of it without.
             if not self._is_away:
                 self._is_away = True
                 log.write(

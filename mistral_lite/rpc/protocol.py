@@ -7,11 +7,14 @@ in SQL when a lease runs out. All shapes are plain data and turn into JSON objec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from mistral_lite.jsontext import JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class Outcome(StrEnum):
@@ -30,6 +33,10 @@ class AttemptRef:
 
     action_execution_id: str
     attempt: int
+
+    def to_json(self) -> JsonObject:
+        """Return this reference as a JSON object."""
+        return {"action_execution_id": self.action_execution_id, "attempt": self.attempt}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +78,8 @@ class ActionRequest:
         return AttemptRef(action_execution_id=self.action_execution_id, attempt=self.attempt)
 
     def to_json(self) -> JsonObject:
-        """Return this order as a JSON object."""
-        return asdict(self)
+        """Return this order as a JSON object, which shares its parts."""
+        return {**_fields(self), "code": None if self.code is None else _fields(self.code)}
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
@@ -96,8 +103,8 @@ class ActionReport:
         return AttemptRef(action_execution_id=self.action_execution_id, attempt=self.attempt)
 
     def to_json(self) -> JsonObject:
-        """Return this report as a JSON object."""
-        return asdict(self)
+        """Return this report as a JSON object, which shares its parts."""
+        return _fields(self)
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
@@ -127,7 +134,11 @@ class ExchangeRequest:
 
     def to_json(self) -> JsonObject:
         """Return this request as a JSON object."""
-        return asdict(self)
+        return {
+            **_fields(self),
+            "reports": [report.to_json() for report in self.reports],
+            "running": [ref.to_json() for ref in self.running],
+        }
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
@@ -159,7 +170,11 @@ class ExchangeReply:
 
     def to_json(self) -> JsonObject:
         """Return this reply as a JSON object."""
-        return asdict(self)
+        return {
+            "settled": [ref.to_json() for ref in self.settled],
+            "actions": [action.to_json() for action in self.actions],
+            "lost": [ref.to_json() for ref in self.lost],
+        }
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
@@ -169,6 +184,11 @@ class ExchangeReply:
             actions=tuple(ActionRequest.from_json(action) for action in data["actions"]),
             lost=tuple(AttemptRef(**ref) for ref in data["lost"]),
         )
+
+
+def _fields(shape: DataclassInstance) -> JsonObject:
+    """Return the fields of a shape as they are; ``dataclasses.asdict`` would copy all that is in them."""
+    return {each.name: getattr(shape, each.name) for each in fields(shape)}
 
 
 class EngineGateway(Protocol):
@@ -183,3 +203,6 @@ class Doorbell(Protocol):
 
     def ring(self, root_execution_ids: Sequence[str]) -> None:
         """Say that these execution trees have something in their inbox. Never raises, never blocks long."""
+
+    def ring_queues(self) -> None:
+        """Say that messages have come that somebody may wait for. Never raises, never blocks long."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from time import monotonic
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -24,7 +25,7 @@ class WorkerPool(Generic[Item]):
         # Counts the threads that wait for an item and that no submitted item counts on yet.
         self._idle = threading.Semaphore(0)
         self._lock = threading.Lock()
-        self._count = 0
+        self._threads: list[threading.Thread] = []
 
     def submit(self, item: Item) -> None:
         """Have ``item`` worked on, by a waiting thread, a new one or the next that gets free."""
@@ -32,19 +33,25 @@ class WorkerPool(Generic[Item]):
             self._add_thread()
         self._items.put(item)
 
-    def stop(self) -> None:
-        """Let every thread end after the item it works on."""
+    def stop(self, timeout_s: float = 0.0) -> None:
+        """Let every thread end after what was submitted, and wait for that up to ``timeout_s``."""
+        deadline = monotonic() + timeout_s
         with self._lock:
-            for _ in range(self._count):
-                self._items.put(None)
+            threads = tuple(self._threads)
+        for _ in threads:
+            self._items.put(None)
+        for thread in threads:
+            thread.join(max(deadline - monotonic(), 0.0))
 
     def _add_thread(self) -> None:
         with self._lock:
-            if self._count >= self._size:
+            if len(self._threads) >= self._size:
                 return
-            self._count += 1
-            number = self._count
-        threading.Thread(target=self._run, name=f"{self._name}-{number}", daemon=True).start()
+            name = f"{self._name}-{len(self._threads) + 1}"
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
+            # Before anybody else can see it: a thread that was not started cannot be waited for.
+            thread.start()
+            self._threads.append(thread)
 
     def _run(self) -> None:
         while (item := self._items.get()) is not None:
