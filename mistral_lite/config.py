@@ -203,6 +203,24 @@ class ExpressionOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """``[queues]``; times are seconds.
+
+    ``is_zaqar``: the actions on queues work on those of a Zaqar, whose address is ``zaqar_endpoint`` or, if that is None,
+    in the catalogue of Keystone. ``zaqar_callback_url``: where Zaqar reaches this API, without a slash at its end; None
+    if it does not.
+    """
+
+    embedded: bool
+    is_zaqar: bool
+    zaqar_endpoint: str | None
+    zaqar_uses_tokens: bool
+    zaqar_timeout_s: float
+    zaqar_callback_url: str | None
+    zaqar_poll_interval_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings of one process.
 
@@ -223,7 +241,7 @@ class Settings:
     notify: tuple[JsonObject, ...]
     event_definitions_file: str
     dynamic_actions_enabled: bool
-    embedded_queues: bool
+    queues: QueueSettings
     expiration: ExpirationSettings
     http: HttpSettings
     expressions: ExpressionOptions
@@ -344,7 +362,7 @@ def _settings(conf: cfg.ConfigOpts, config_files: tuple[str, ...], others: cfg.C
         notify=_publishers(conf.notifier.notify),
         event_definitions_file=conf.event_engine.event_definitions_cfg_file,
         dynamic_actions_enabled=conf.dynamic_actions.enabled,
-        embedded_queues=conf.queues.embedded,
+        queues=_queues(conf),
         http=HttpSettings(
             allowed_hosts=tuple(conf.action_std_http.allowed_hosts),
             denied_cidrs=tuple(conf.action_std_http.denied_cidrs),
@@ -421,12 +439,42 @@ def _public_endpoint(configured: str | None, host: str, port: int) -> str:
     if configured is None:
         reachable = socket.gethostname() if host in _WILDCARD_HOSTS else host
         return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
-    parts = urlsplit(configured)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InputError("[api] public_endpoint must be an absolute http:// or https:// URL.")
-    if parts.path.rstrip("/").endswith("/v2"):
+    if _is_versioned(_absolute("[api] public_endpoint", configured)):
         raise InputError("[api] public_endpoint must not end in /v2: callers append it.")
     return configured.rstrip("/")
+
+
+def _absolute(option: str, url: str) -> str:
+    """Return ``url`` without a slash at its end. Raises ``InputError`` unless it is absolute."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InputError(f"{option} must be an absolute http:// or https:// URL.")
+    return url.rstrip("/")
+
+
+def _is_versioned(url: str) -> bool:
+    return urlsplit(url).path.endswith("/v2")
+
+
+def _queues(conf: cfg.ConfigOpts) -> QueueSettings:
+    group = conf.queues
+    urls: dict[str, str | None] = {
+        name: _absolute(f"[queues] {name}", group[name]) if group[name] else None
+        for name in ("zaqar_endpoint", "zaqar_callback_url")
+    }
+    uses_tokens = group.zaqar_auth_type == "keystone"
+    callback_url = urls["zaqar_callback_url"]
+    if callback_url is not None and _is_versioned(callback_url):
+        raise InputError("[queues] zaqar_callback_url must not end in /v2: it is appended.")
+    return QueueSettings(
+        embedded=group.embedded,
+        is_zaqar=uses_tokens or urls["zaqar_endpoint"] is not None,
+        zaqar_endpoint=urls["zaqar_endpoint"],
+        zaqar_uses_tokens=uses_tokens,
+        zaqar_timeout_s=group.zaqar_timeout,
+        zaqar_callback_url=callback_url,
+        zaqar_poll_interval_s=group.zaqar_poll_interval,
+    )
 
 
 def _engine(conf: cfg.ConfigOpts) -> EngineSettings:

@@ -313,6 +313,44 @@ _EVENT_ENGINE = (
     ),
 )
 
+_QUEUES = (
+    cfg.BoolOpt(
+        "embedded",
+        default=True,
+        help="Whether, where no Zaqar is configured, the actions zaqar.* work on queues in our own database. False "
+        "leaves their names to installed packs. Set all of these options alike for all processes.",
+    ),
+    cfg.StrOpt(
+        "zaqar_endpoint",
+        help="The address of the Zaqar whose queues the actions zaqar.* work on, without a version. Needs the "
+        "library python-zaqarclient.",
+        sample_default="http://zaqar.example.org:8888",
+    ),
+    cfg.StrOpt(
+        "zaqar_auth_type",
+        default="none",
+        choices=[
+            ("none", "requests only name the project"),
+            ("keystone", "requests carry the token of whoever the workflow works for"),
+        ],
+        help="How to log in at Zaqar. With keystone and without zaqar_endpoint, Zaqar is where the catalogue says.",
+    ),
+    cfg.IntOpt("zaqar_timeout", default=10, min=1, max=300, help="Seconds to wait for an answer of Zaqar."),
+    cfg.StrOpt(
+        "zaqar_callback_url",
+        help="Base URL of this API as Zaqar reaches it: then it is told of messages that zaqar.queue_wait waits for. "
+        "Without, Zaqar is asked for them.",
+        sample_default="https://mistral.example.org",
+    ),
+    cfg.IntOpt(
+        "zaqar_poll_interval",
+        default=2,
+        min=1,
+        max=3600,
+        help="Seconds between two looks at a queue that somebody waits for, where Zaqar does not call.",
+    ),
+)
+
 OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     "DEFAULT": (
         cfg.StrOpt(
@@ -360,14 +398,7 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
             "Executors run that code with all rights that they have themselves. Set it alike for all processes.",
         ),
     ),
-    "queues": (
-        cfg.BoolOpt(
-            "embedded",
-            default=True,
-            help="Whether the actions zaqar.* work on queues in our own database. False leaves their names to "
-            "installed packs, such as one for a Zaqar. Set it alike for all processes.",
-        ),
-    ),
+    "queues": _QUEUES,
     "healthcheck": (cfg.BoolOpt("enabled", default=True, help="Whether GET /healthcheck answers."),),
     "oslo_middleware": (
         cfg.BoolOpt(

@@ -60,6 +60,8 @@ class Event(StrEnum):
     IDENTITY_UNAVAILABLE = "identity.unavailable"
     AUTHENTICATION_OFF = "authentication.off"
     TRUST_LEFT_BEHIND = "trust.left_behind"
+    ZAQAR_UNAVAILABLE = "zaqar.unavailable"
+    ZAQAR_REFUSED = "zaqar.refused"
     INTERNAL_ERROR = "internal.error"
 
 
@@ -79,6 +81,7 @@ class Fields(TypedDict, total=False):
     action_name: str
     # Group and name of an entry point.
     plugin: str
+    queue: str
     executor_id: str
     service_id: str
     role: str

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from mistral_lib.actions.context import SecurityContext
 
 from mistral_lite import config
 from mistral_lite.actions.egress import HttpSettings
+from mistral_lite.actions.queues import ZaqarSettings
 from mistral_lite.actions.registry import ActionRegistry, ActionSettings
 from mistral_lite.db.transaction import Database
 from mistral_lite.errors import InputError
@@ -14,6 +18,7 @@ from mistral_lite.expressions.plugins import load_functions
 from mistral_lite.sealing import Sealer
 
 if TYPE_CHECKING:
+    from mistral_lite.actions.zaqar import ZaqarQueues
     from mistral_lite.trusts import Trusts
 
 
@@ -38,7 +43,34 @@ def http_settings(settings: config.Settings) -> HttpSettings:
 def make_registry(settings: config.Settings) -> ActionRegistry:
     """Return the installed actions."""
     return ActionRegistry.load(
-        ActionSettings(http=http_settings(settings), embedded_queues=settings.embedded_queues)
+        ActionSettings(
+            http=http_settings(settings),
+            embedded_queues=settings.queues.embedded,
+            connect_queues=find_zaqar(settings),
+        )
+    )
+
+
+def find_zaqar(settings: config.Settings) -> Callable[[SecurityContext], ZaqarQueues] | None:
+    """Return what reaches the queues of the configured Zaqar, None without one.
+
+    Raises ``InputError`` if its client is not installed.
+    """
+    if not settings.queues.is_zaqar:
+        return None
+    try:
+        # Only here: it is an optional library.
+        from mistral_lite.actions.zaqar import connector  # noqa: PLC0415
+    except ImportError as error:
+        raise InputError(
+            "[queues] names a Zaqar, which needs the library python-zaqarclient: install mistral-lite[zaqar]."
+        ) from error
+    return connector(
+        ZaqarSettings(
+            endpoint=settings.queues.zaqar_endpoint,
+            uses_tokens=settings.queues.zaqar_uses_tokens,
+            timeout_s=settings.queues.zaqar_timeout_s,
+        )
     )
 
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from mistral_lite.db import delegations, environments, executions, inbox
 from mistral_lite.db.definitions import Definition
 from mistral_lite.db.listing import Viewer
-from mistral_lite.errors import InputError
+from mistral_lite.db.statements import pipelined
+from mistral_lite.errors import AlreadyExistsError, InputError
 from mistral_lite.expressions.base import ExpressionEvaluator
 from mistral_lite.ids import new_id
 from mistral_lite.jsontext import JsonObject, dump, load
@@ -104,22 +106,30 @@ def prepare(connection: sa.Connection, request: StartRequest, rules: StartRules,
     }
 
 
-def store(connection: sa.Connection, row: JsonObject, security: JsonObject | None = None) -> int:
+def store(
+    connection: sa.Connection, row: JsonObject, security: JsonObject | None = None, *, commits: bool = False
+) -> int:
     """Insert a prepared row with its start and return the number of the inbox row.
 
-    ``security``: whom the execution works for, secrets sealed. Raises ``AlreadyExistsError`` if the id is taken.
+    ``security``: whom the execution works for, secrets sealed. ``commits``: nothing follows in the transaction.
+    Raises ``AlreadyExistsError`` if the id is taken.
     """
-    executions.insert_root(connection, row)
-    if security is not None:
-        delegations.insert_context(connection, row["id"], security, row["created_at"])
-    return inbox.append(
-        connection,
-        root_execution_id=row["id"],
-        kind="start",
-        subject_id=row["id"],
-        payload={},
-        now=row["created_at"],
-    )
+    try:
+        if security is not None:
+            delegations.insert_context(connection, row["id"], security, row["created_at"])
+        with pipelined(connection, commits=commits):
+            executions.insert_root(connection, row)
+            seq = inbox.ask_append(
+                connection,
+                root_execution_id=row["id"],
+                kind="start",
+                subject_id=row["id"],
+                payload={},
+                now=row["created_at"],
+            )
+    except IntegrityError as error:
+        raise AlreadyExistsError(f"Execution already exists [id={row['id']}].") from error
+    return seq()
 
 
 def _notifying(params: JsonObject, notify: tuple[JsonObject, ...]) -> JsonObject:

@@ -1,20 +1,22 @@
-"""The actions ``zaqar.*`` over the queues in our own database.
+"""The actions ``zaqar.*``, over the queues in our own database or over those of a Zaqar.
 
-Owns their names, parameters and results, which are those of the packs written for Zaqar. An executor has no
-database: each object says what to do to a ``QueueStore``, and an engine does it (``engine.queues``).
+Owns their names, parameters and results, which are those of the packs written for Zaqar. Each object says what to do to
+a ``QueueStore``. Our own queues are worked on by engines (``engine.queues``), as executors have no database; executors
+work on those of a Zaqar. Who waits for a message is in our own database in any case.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import ClassVar, Protocol, Self
 
-from mistral_lib.actions.context import ActionContext
+from mistral_lib.actions.context import ActionContext, SecurityContext
 
 from mistral_lite.actions.context import StandardAction
-from mistral_lite.errors import ActionError, InputError
+from mistral_lite.errors import ActionError, InputError, UnavailableError
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.workflow.descriptors import EMBEDDED_QUEUES
 
@@ -27,8 +29,25 @@ _DEFAULT_LIMIT = 10
 _MOST_MESSAGES = 1000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZaqarSettings:
+    """Which Zaqar to use, and as whom.
+
+    ``endpoint``: its address; None for that in the catalogue of whoever an action works for. ``uses_tokens``: requests
+    carry that one's token of Keystone; else only the name of the project. ``timeout_s`` bounds each request.
+    """
+
+    endpoint: str | None = None
+    uses_tokens: bool = False
+    timeout_s: float = 10.0
+
+
+class QueuesAwayError(UnavailableError):
+    """A Zaqar, or the Keystone that it asks, does not answer; the same request may be sent again."""
+
+
 class QueueStore(Protocol):
-    """The queues of one project, inside one transaction.
+    """The queues of one project; our own within one transaction.
 
     A queue comes into being with its first use. A message is an object with ``id``, ``body``, ``ttl`` and ``age``
     (seconds), ``claim_count`` and ``claim_id``. Messages come in the order in which they were posted.
@@ -68,14 +87,35 @@ class QueueStore(Protocol):
         """Deliver up to ``most`` messages to the action, once there is one that ``match`` holds for."""
 
 
-class QueueAction(StandardAction):
-    """Base of the actions on queues. The constructor checks the parameters, ``carry_out`` does the work."""
+Connect = Callable[[SecurityContext], QueueStore]
 
-    worker = EMBEDDED_QUEUES
+
+class QueueAction(StandardAction):
+    """Base of the actions on queues. The constructor checks the parameters, ``carry_out`` does the work.
+
+    ``worker``: who carries it out; None for executors, which then ``connect`` for whoever the action works for.
+    """
+
+    worker: ClassVar[str | None] = EMBEDDED_QUEUES
+    connect: ClassVar[Connect | None] = None
+
+    @classmethod
+    def over(cls, connect: Connect) -> type[Self]:
+        """Return this class for executors, over the queues that ``connect`` returns."""
+        names = {
+            "connect": staticmethod(connect),
+            "worker": None,
+            "__module__": cls.__module__,
+            "__doc__": cls.__doc__,
+        }
+        return type(cls.__name__, (cls,), names)
 
     def run(self, context: ActionContext) -> JsonValue:
-        """Refuse: an executor cannot do this."""
-        raise ActionError("Actions on embedded queues are carried out by engines, not by executors.")
+        """Do the work where an executor can."""
+        connect = type(self).connect
+        if connect is None:
+            raise ActionError("Actions on embedded queues are carried out by engines, not by executors.")
+        return self.carry_out(connect(context.security))
 
     def carry_out(self, store: QueueStore) -> JsonValue:
         """Do the work and return the result; an asynchronous action has none yet."""
@@ -234,6 +274,11 @@ class WaitAction(QueueAction):
         self._queue = _queue_name(queue_name)
         self._match = _text("match", match)
         self._limit = _number("limit", limit)
+
+    @classmethod
+    def over(cls, connect: Connect) -> type[Self]:
+        """Return this class: who waits is in our own database, wherever the queue is."""
+        return cls
 
     def is_sync(self) -> bool:
         """Tell that the result comes later."""

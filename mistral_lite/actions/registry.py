@@ -1,4 +1,4 @@
-"""The installed actions by name: the standard ones, those on embedded queues, and those of plug-ins.
+"""The installed actions by name: the standard ones, those on queues, and those of plug-ins.
 
 Owns names, aliases and descriptors made from Python classes. Knows nothing of ad-hoc actions, which are data
 in the database, and runs nothing.
@@ -16,7 +16,7 @@ from mistral_lib.actions import Action
 
 from mistral_lite.actions.egress import HttpSettings
 from mistral_lite.actions.plugins import ActionClass, ProvidedAction, load_classes, load_provided
-from mistral_lite.actions.queues import QUEUE_ACTIONS, QueueAction
+from mistral_lite.actions.queues import QUEUE_ACTIONS, Connect, QueueAction
 from mistral_lite.actions.std import STANDARD_ACTIONS
 from mistral_lite.actions.std.http import HttpAction
 from mistral_lite.actions.transport import HttpTransport
@@ -32,12 +32,14 @@ class ActionSettings:
     """Which actions there are and what bounds them.
 
     ``load_plugins``: whether actions of other installed distributions are offered beside the standard ones.
-    ``embedded_queues``: whether ``zaqar.*`` work on the queues in our own database; else they are left to plug-ins.
+    ``connect_queues``: with what ``zaqar.*`` reach the queues of a Zaqar. Without, they work on those in our own database
+    if there are ``embedded_queues``, and else are left to plug-ins.
     """
 
     http: HttpSettings = field(default_factory=HttpSettings)
     load_plugins: bool = True
     embedded_queues: bool = True
+    connect_queues: Connect | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,10 @@ class ActionRegistry:
     def load(cls, settings: ActionSettings) -> Self:
         """Return a registry of all installed actions. A plug-in that cannot be loaded is logged and left out."""
         classes: dict[str, ActionClass] = {**STANDARD_ACTIONS}
-        if settings.embedded_queues:
+        connect = settings.connect_queues
+        if connect is not None:
+            classes.update((name, action.over(connect)) for name, action in QUEUE_ACTIONS.items())
+        elif settings.embedded_queues:
             classes.update(QUEUE_ACTIONS)
         if not settings.load_plugins:
             return cls(classes, settings)

@@ -5,14 +5,13 @@ Several applications may live in one process; all state is in the services they 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from io import BytesIO
+from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
-import pecan
 import webob
 from pecan.core import Request
 from webob import exc
@@ -29,7 +28,7 @@ from mistral_lite.api.errors import (
 )
 from mistral_lite.api.parameters import convert
 from mistral_lite.api.root import Health, Root
-from mistral_lite.api.routing import Call, FoundRoute, Nouns, PlainRequest, RootController, Router
+from mistral_lite.api.routing import Application, Call, FoundRoute, Nouns, Router
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.v2.action_executions import ActionExecutions
 from mistral_lite.api.v2.actions import Actions
@@ -40,14 +39,17 @@ from mistral_lite.api.v2.environments import Environments
 from mistral_lite.api.v2.event_triggers import EventTriggers
 from mistral_lite.api.v2.executions import Executions
 from mistral_lite.api.v2.members import Members
+from mistral_lite.api.v2.queue_doorbells import QueueDoorbells
 from mistral_lite.api.v2.tasks import Tasks
 from mistral_lite.api.v2.workbooks import Workbooks
 from mistral_lite.api.v2.workflows import Workflows
 from mistral_lite.db.maintenance import Status
-from mistral_lite.errors import AuthenticationError, InputError, MistralLiteError
-from mistral_lite.jsontext import JsonValue
+from mistral_lite.errors import AuthenticationError, InputError, MistralLiteError, UnavailableError
+from mistral_lite.jsontext import JsonValue, dump
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Environ = dict[str, JsonValue]
 WsgiApp = Callable[[Environ, Callable[..., object]], Iterable[bytes]]
@@ -80,6 +82,7 @@ def make_nouns(services: ApiServices) -> Nouns:
         ("v2/action_executions", action_executions),
         # The spelling of the published how-to for third parties that deliver results.
         ("v2/action-executions", action_executions),
+        ("v2/queue_doorbells", QueueDoorbells(services)),
     ]
 
 
@@ -87,13 +90,7 @@ def build_app(services: ApiServices) -> WsgiApp:
     """Return the API over ``services`` as a WSGI application."""
     nouns = make_nouns(services)
     router = Router([*nouns, (openapi.PATH, openapi.Description(nouns))])
-    inner = pecan.Pecan(
-        RootController(router, _Answers(services)),
-        use_context_locals=False,
-        guess_content_type_from_ext=False,
-        request_cls=PlainRequest,
-    )
-    return _Edge(inner, services)
+    return _Edge(Application(router, _Answers(services)), services)
 
 
 class _RefusedTypeError(InputError):
@@ -116,13 +113,16 @@ class _Answers:
             context = NOBODY if route.is_public else self._authenticator.identify(request.environ)
             if route.rule is not None:
                 self._access.require(route.rule, context)
-            status = Status.RUNNING if route.method == "GET" else self._gate.status(self._database)
+            is_reading = route.method == "GET"
+            look = partial(self._gate.status, self._database)
+            status = Status.RUNNING if is_reading else _read_again(look)
             if status.is_maintenance and route.in_maintenance is None:
                 return maintenance.refusal(status)
             call = self._read(found, request, context)
             if status.is_maintenance and route.in_maintenance and not route.in_maintenance(status, call.body):
                 return maintenance.refusal(status)
-            result = found.handler(call, *found.segments)
+            handle = partial(found.handler, call, *found.segments)
+            result = _read_again(handle) if is_reading else handle()
         except _RefusedTypeError as error:
             return fault_response(415, error.message)
         except AuthenticationError as error:
@@ -151,13 +151,26 @@ class _Answers:
         )
 
 
+def _read_again(read: Callable[[], T]) -> T:
+    """Return what ``read``, which changes nothing, returns; over a new connection if its own had been ended.
+
+    After a restart or a failover of the database every pooled connection is such a one.
+    """
+    try:
+        return read()
+    except UnavailableError as error:
+        if not error.details.get("is_lost"):
+            raise
+    return read()
+
+
 def _success(status: int, result: JsonValue, *, is_upload: bool) -> webob.Response:
     if status == 204:
         response = webob.Response(status=204)
         response.content_type = None
         return response
     response = webob.Response(
-        json.dumps(result).encode(), status=status, content_type="application/json", charset=None
+        dump(result).encode(), status=status, content_type="application/json", charset=None
     )
     if is_upload:
         response.headers["Content-Type"] = "application/json;charset=utf-8"

@@ -6,9 +6,9 @@ read only the columns that are shown.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from mistral_lite.api.schemas import Component, Schema
 from mistral_lite.api.services import ApiServices
 from mistral_lite.db.listing import Filter, Operator, Page, Row, Source, select_page
 from mistral_lite.errors import InputError
-from mistral_lite.jsontext import JsonObject, JsonValue
+from mistral_lite.jsontext import JsonObject, JsonValue, load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ _TEXTS_OR_NULL = schemas.or_null(schemas.TEXTS)
 
 def plain(column: str, schema: Schema = _TEXT_OR_NULL) -> Attribute:
     """Return an attribute that shows a column as it is."""
-    return Attribute(needs=(column,), render=lambda row: row[column], schema=schema)
+    return Attribute(needs=(column,), render=itemgetter(column), schema=schema)
 
 
 def moment(column: str, schema: Schema = _MOMENT_OR_NULL) -> Attribute:
@@ -57,7 +57,7 @@ def json_value(column: str, schema: Schema = _TEXTS_OR_NULL) -> Attribute:
     """Return an attribute that is real JSON (usually tags), null where the column is null."""
     return Attribute(
         needs=(column,),
-        render=lambda row: None if row[column] is None else json.loads(row[column]),
+        render=lambda row: None if row[column] is None else load(row[column]),
         schema=schema,
     )
 
@@ -113,8 +113,14 @@ class Resource:
 
     def show(self, row: Mapping[str, JsonValue], names: Iterable[str] | None = None) -> JsonObject:
         """Return a row on the wire with the attributes ``names`` (all for None) in wire order."""
-        wanted = set(self.attributes if names is None else names)
-        return {name: item.render(row) for name, item in self.attributes.items() if name in wanted}
+        (shown,) = self.show_all([row], self.attributes if names is None else names)
+        return shown
+
+    def show_all(self, rows: Iterable[Mapping[str, JsonValue]], names: Iterable[str]) -> list[JsonObject]:
+        """Return rows on the wire with the attributes ``names`` in wire order."""
+        wanted = set(names)
+        shown = [(name, item.render) for name, item in self.attributes.items() if name in wanted]
+        return [{name: render(row) for name, render in shown} for row in rows]
 
     def chosen(self, call: Call, default: Iterable[str]) -> list[str]:
         """Return the attributes that ``fields`` asks for with the id, or ``default``.
@@ -169,7 +175,7 @@ def answer_page(
     with services.database.read(is_snapshot=complete is not None) as connection:
         rows = select_page(connection, source, page, resource.columns_of(names))
         completed = complete(connection, rows, names) if complete else rows
-    answer: JsonObject = {resource.collection: [resource.show(row, names) for row in completed]}
+    answer: JsonObject = {resource.collection: resource.show_all(completed, names)}
     if len(rows) == page.limit:
         answer["next"] = next_link(call, resource.collection, page.sort, filters, page.limit, rows[-1]["id"])
     return answer

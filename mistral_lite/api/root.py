@@ -8,10 +8,9 @@ from pathlib import Path
 import webob
 
 from mistral_lite.api import schemas
-from mistral_lite.api.errors import fault_response
 from mistral_lite.api.routing import Call, route, upload_route
 from mistral_lite.api.services import ApiServices
-from mistral_lite.errors import InputError, UnavailableError
+from mistral_lite.errors import InputError
 from mistral_lite.jsontext import JsonValue
 
 _LINK = schemas.object_of(dict.fromkeys(("href", "target", "rel"), schemas.TEXT))
@@ -56,9 +55,6 @@ class Health:
     @route("GET", is_public=True, answer=schemas.TEXT, media_type="text/plain", refusals=(503,))
     def check_health(self, call: Call) -> JsonValue:
         """Answer 200 if requests can be served, which takes a database, else 503."""
-        try:
-            with self._database.read() as connection:
-                connection.exec_driver_sql("SELECT 1")
-        except UnavailableError as error:
-            return fault_response(503, error.message)
+        with self._database.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
         return webob.Response("OK", content_type="text/plain", charset="utf-8")

@@ -1,4 +1,4 @@
-"""From a path to a handler: declared routes on nouns, found by one pecan controller.
+"""From a path to a handler: declared routes on nouns, within one pecan application.
 
 A noun is a plain class; its handlers carry ``@route`` or ``@upload_route``. Names of definitions come from
 users, so path segments are only ever compared with declared literals, never looked up as attributes (what
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pecan
 import webob
-from pecan.core import Request
+from pecan.core import ExplicitPecan, Request, RoutingState
 from webob import exc
 
 from mistral_lite.api.body import BodyType
@@ -207,6 +207,7 @@ class Router:
         for endpoint in endpoints_of(nouns):
             methods = self._routes.setdefault(endpoint.path, {})
             methods[endpoint.route.method] = (endpoint.route, endpoint.handler)
+        self._starts = {path[:length] for path in self._routes for length in range(len(path) + 1)}
 
     def find(self, method: str, segments: Sequence[str]) -> FoundRoute:
         """Return the route of a request. Raises webob's 404, or 405 naming the allowed methods.
@@ -230,11 +231,8 @@ class Router:
         candidates: list[tuple[str, ...]] = [()]
         for part in parts:
             candidates = [(*left, right) for left in candidates for right in (part, ANY)]
-            candidates = [one for one in candidates if self._is_prefix(one)]
+            candidates = [one for one in candidates if one in self._starts]
         return next((one for one in candidates if one in self._routes), None)
-
-    def _is_prefix(self, start: tuple[str, ...]) -> bool:
-        return any(template[: len(start)] == start for template in self._routes)
 
 
 class PlainRequest(Request):
@@ -254,24 +252,44 @@ class PlainRequest(Request):
         raise ValueError("bodies are read by their own type")
 
 
-class RootController:
-    """The one controller that pecan knows: finds the route and lets ``answer`` run it.
+class Application(ExplicitPecan):
+    """Pecan, which negotiates types and writes HTTP errors, with our routes and without what it does to find its own.
 
-    Two exposed methods, because pecan negotiates the content type by method: clients of uploads may say that
-    they only accept plain text.
+    It would look at the signatures of controllers with each request, which takes longer than most answers.
     """
 
     def __init__(self, router: Router, answer: Callable[[FoundRoute, Request], webob.Response]) -> None:
+        super().__init__(_Controllers(answer), guess_content_type_from_ext=False, request_cls=PlainRequest)
         self._router = router
-        self._respond = answer
 
-    @pecan.expose()
-    def _route(
-        self, args: Sequence[str], request: Request
+    def route(
+        self, req: Request, node: _Controllers, path: str
     ) -> tuple[Callable[..., webob.Response], list[str]]:
-        found = self._router.find(request.method, args)
-        request.environ[_FOUND_KEY] = found
-        return (self.answer_upload if found.route.is_upload else self.answer), []
+        """Return the controller for a path. Raises webob's 404 and 405."""
+        found = self._router.find(req.method, path.split("/")[1:])
+        req.environ[_FOUND_KEY] = found
+        return (node.answer_upload if found.route.is_upload else node.answer), []
+
+    def invoke_controller(
+        self,
+        controller: Callable[..., webob.Response],
+        args: Sequence[JsonValue],
+        kwargs: Mapping[str, JsonValue],
+        state: RoutingState,
+    ) -> None:
+        """Let a controller answer; it makes the whole response."""
+        state.response = controller(*args, **kwargs)
+
+
+class _Controllers:
+    """All that pecan knows: two methods that let ``answer`` run a found route.
+
+    Two, because pecan negotiates the content type by method: clients of uploads may say that they only accept plain
+    text.
+    """
+
+    def __init__(self, answer: Callable[[FoundRoute, Request], webob.Response]) -> None:
+        self._respond = answer
 
     @pecan.expose(content_type="application/json")
     def answer(self, request: Request, response: webob.Response) -> webob.Response:

@@ -11,9 +11,12 @@ import math
 import re
 from datetime import MAXYEAR, UTC, datetime
 
-from mistral_lite.jsontext import JsonValue
+from mistral_lite.jsontext import JsonValue, load
 
 MAX_DEPTH = 200
+# Of a time without its zone.
+_TIME_LENGTH = len("YYYY-MM-DD HH:MM:SS")
+_SPACED_ALREADY = frozenset({"{}", "[]", "null"})
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -51,14 +54,16 @@ def json_text(value: JsonValue) -> str:
 
 def respaced(text: str | None) -> str | None:
     """Return a stored JSON text in the spacing that clients are used to."""
-    return None if text is None else json.dumps(json.loads(text))
+    if text is None or text in _SPACED_ALREADY:
+        return text
+    return json.dumps(load(text))
 
 
 def time_text(value: datetime | None) -> str | None:
     """Return a time in UTC as ``YYYY-MM-DD HH:MM:SS``."""
     if value is None:
         return None
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds")
+    return value.astimezone(UTC).isoformat(" ", "seconds")[:_TIME_LENGTH]
 
 
 def parse_time(text: str) -> datetime:

@@ -12,12 +12,12 @@ from mistral_lite.cli import wiring
 from mistral_lite.cli.doctor import Doctor, Knock, Report
 from mistral_lite.cli.heartbeat import start_heartbeat
 from mistral_lite.cli.lifecycle import start_api, until_stopped
-from mistral_lite.engine.queues import QueueKeeper
 from mistral_lite.executor.service import Executor
 from mistral_lite.ids import new_id
-from mistral_lite.rpc.messaging import EngineServer, RemoteDoorbell, RemoteEngine, get_transport
+from mistral_lite.rpc.messaging import RemoteDoorbell, RemoteEngine, get_transport
 from mistral_lite.rpc.notifications import NotificationBus
 from mistral_lite.rpc.protocol import ExchangeRequest
+from mistral_lite.rpc.server import EngineServer
 
 
 def run_api(settings: config.Settings) -> None:
@@ -45,7 +45,7 @@ def run_engine(settings: config.Settings) -> None:
     transport = get_transport(settings.conf, parts.bus_url(settings))
     peers = RemoteDoorbell(transport, parts.engine_topic(settings))
     notifier = wiring.make_notifier(settings, database)
-    queues = QueueKeeper(database, evaluator)
+    queues = wiring.make_queue_keeper(settings, database, evaluator, wiring.make_credentials(settings))
     engine = wiring.make_engine(
         settings, database, registry, evaluator, peers.offer, notifier.wake, wake_queues=queues.wake
     )

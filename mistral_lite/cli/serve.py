@@ -8,7 +8,6 @@ from mistral_lite.api.wiring import make_services
 from mistral_lite.cli import wiring
 from mistral_lite.cli.heartbeat import start_heartbeat
 from mistral_lite.cli.lifecycle import start_api, until_stopped
-from mistral_lite.engine.queues import QueueKeeper
 from mistral_lite.executor.service import Executor
 
 
@@ -18,7 +17,8 @@ def run_serve(settings: config.Settings) -> None:
     registry = parts.make_registry(settings)
     evaluator = parts.make_evaluator(settings)
     notifier = wiring.make_notifier(settings, database)
-    queues = QueueKeeper(database, evaluator)
+    credentials = wiring.make_credentials(settings)
+    queues = wiring.make_queue_keeper(settings, database, evaluator, credentials)
     waiting = Waiting()
     waiting.is_told = True
     engine = wiring.make_engine(
@@ -30,7 +30,6 @@ def run_serve(settings: config.Settings) -> None:
         tell_applied=waiting.tell,
         wake_queues=queues.wake,
     )
-    credentials = wiring.make_credentials(settings)
     executor = Executor(engine, registry, wiring.make_executor_settings(settings), credentials=credentials)
     with until_stopped("serve") as stack:
         stack.callback(database.dispose)

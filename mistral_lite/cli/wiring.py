@@ -16,6 +16,7 @@ from mistral_lite.actions.registry import ActionRegistry
 from mistral_lite.db import definitions
 from mistral_lite.db.transaction import Database
 from mistral_lite.engine.agenda import TurnSettings
+from mistral_lite.engine.courier import Courier, CourierSettings, Entrance
 from mistral_lite.engine.cron import CronTriggers
 from mistral_lite.engine.ended_delegations import EndedDelegations
 from mistral_lite.engine.event_definitions import EventDefinition, parse_definitions
@@ -26,6 +27,7 @@ from mistral_lite.engine.maintenance import Maintenance
 from mistral_lite.engine.notifier import Notifier, NotifierSettings
 from mistral_lite.engine.periodic import Periodic
 from mistral_lite.engine.publishers import Publishers
+from mistral_lite.engine.queues import QueueKeeper
 from mistral_lite.engine.service import Engine, EngineSettings
 from mistral_lite.errors import InputError
 from mistral_lite.executor.credentials import Credentials
@@ -93,6 +95,29 @@ def make_engine(
 def _has_security(settings: config.Settings) -> bool:
     # Without authentication only requests that name another cloud have one, which needs keys.
     return settings.auth.enabled or bool(settings.auth.encryption_keys)
+
+
+def make_queue_keeper(
+    settings: config.Settings, database: Database, evaluator: Evaluator, credentials: Credentials
+) -> QueueKeeper:
+    """Return what works on queues. ``credentials``: what whom executions wait for is opened with."""
+    connect = parts.find_zaqar(settings)
+    if connect is None:
+        return QueueKeeper(database, evaluator)
+    courier = Courier(
+        database,
+        evaluator,
+        Entrance(
+            connect=connect,
+            open_security=credentials.open,
+            uses_tokens=settings.queues.zaqar_uses_tokens,
+        ),
+        CourierSettings(
+            callback_url=settings.queues.zaqar_callback_url,
+            poll_interval_s=settings.queues.zaqar_poll_interval_s,
+        ),
+    )
+    return QueueKeeper(database, evaluator, courier)
 
 
 def make_notifier(settings: config.Settings, database: Database) -> Notifier:
@@ -179,7 +204,7 @@ def _make_expiration(settings: config.Settings, database: Database) -> Periodic 
 
 
 def make_credentials(settings: config.Settings) -> Credentials:
-    """Return what an executor opens secrets with that come with its orders."""
+    """Return what the secrets of those that work is done for are opened with."""
     trusts = _find_trusts(settings)
     sealer = Sealer(settings.auth.encryption_keys) if trusts is None else parts.make_sealer(settings, trusts)
     return Credentials(sealer, trusts)

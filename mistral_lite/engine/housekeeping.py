@@ -24,6 +24,9 @@ def keep_house(database: Database, now: datetime) -> None:
     def work(connection: sa.Connection) -> None:
         connection.execute(
             sa.delete(action_executions).where(
+                # Only what runs on its own is ephemeral; these two conditions let an index find it.
+                action_executions.c.task_execution_id.is_(None),
+                action_executions.c.created_at < now - timedelta(seconds=_EPHEMERAL_S),
                 action_executions.c.is_ephemeral.is_(True),
                 action_executions.c.state.in_([str(state) for state in FINISHED]),
                 action_executions.c.updated_at < now - timedelta(seconds=_EPHEMERAL_S),

@@ -15,6 +15,7 @@ from mistral_lite.db import action_queue, delegations, trees
 from mistral_lite.engine import lookups
 from mistral_lite.engine.agenda import Agenda, Outcome, TurnSettings
 from mistral_lite.engine.mailbox import Ticket
+from mistral_lite.engine.origins import Origins
 from mistral_lite.jsontext import JsonObject
 from mistral_lite.rpc.protocol import ActionRequest, AttemptRef, ExchangeReply
 from mistral_lite.workflow.descriptors import EMBEDDED_QUEUES
@@ -32,13 +33,18 @@ class Leasing:
         settings: TurnSettings,
         now: datetime,
         changes: trees.Changes,
+        origins: Origins,
     ) -> None:
-        """``changes``: what the turn has decided; the leases of what is new in it are noted there."""
+        """``changes``: what the turn has decided; the leases of what is new in it are noted there.
+
+        ``origins``: where it is noted which trees the actions belong to that are handed out.
+        """
         self._connection = connection
         self._library = library
         self._settings = settings
         self._now = now
         self._changes = changes
+        self._origins = origins
         # Whom the actions of a tree work for, by root.
         self._security: dict[str, JsonObject] = {}
 
@@ -132,10 +138,13 @@ class Leasing:
     ) -> ExchangeReply | None:
         """Return the answer to a call, None if it has none yet and may be parked."""
         lost = self._renew(ticket, lease_until)
-        if not (actions or ticket.has_news or lost or ticket.request.wait_s <= 0):
+        request = ticket.request
+        settled = tuple(report.ref for report in request.reports if report.ref not in unsettled)
+        is_urgent = len(settled) < len(request.reports) or request.disowned or request.wait_s <= 0
+        if not (actions or lost or is_urgent):
             return None
         return ExchangeReply(
-            settled=tuple(report.ref for report in ticket.request.reports if report.ref not in unsettled),
+            settled=settled,
             actions=tuple(self._request(pending) for pending in actions),
             lost=lost,
         )
@@ -155,6 +164,7 @@ class Leasing:
         )
 
     def _request(self, pending: PendingAction) -> ActionRequest:
+        self._origins.note(pending.action_id, pending.root_id)
         order = pending.request
         code = order.get("code")
         if code is not None:

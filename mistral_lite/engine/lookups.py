@@ -17,9 +17,11 @@ from mistral_lite.workflow.library import AdhocDefinition, Library, Lookup, Pyth
 _QUERIES = frozenset({"executions", "tasks"})
 
 
-def refresh(connection: sa.Connection, library: Library) -> None:
-    """Forget the answers that may have changed: all about definitions if any was uploaded since, and queries."""
-    generation = definitions.generation(connection)
+def refresh(library: Library, generation: int) -> None:
+    """Forget the answers that may have changed: all about definitions if any was uploaded since, and queries.
+
+    ``generation``: that of the definitions now.
+    """
     if generation != library.generation:
         library.answers.clear()
         library.generation = generation

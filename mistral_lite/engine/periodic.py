@@ -17,12 +17,13 @@ LOG = logging.getLogger(__name__)
 
 
 class Periodic:
-    """Calls ``work`` at once, and again ``interval_s`` seconds after it returned, until stopped."""
+    """Calls ``work`` at once, and again ``interval_s`` seconds after it returned or when woken, until stopped."""
 
     def __init__(self, name: str, interval_s: float, work: Callable[[], None]) -> None:
         self._interval_s = interval_s
         self._work = work
-        self._stopped = threading.Event()
+        self._is_stopped = False
+        self._woken = threading.Event()
         self._is_out = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -32,11 +33,17 @@ class Periodic:
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """End after what is being done."""
-        self._stopped.set()
+        self._is_stopped = True
+        self._woken.set()
         self._thread.join(timeout_s)
 
+    def wake(self) -> None:
+        """Work now; once more if work is under way."""
+        self._woken.set()
+
     def _run(self) -> None:
-        while not self._stopped.is_set():
+        while not self._is_stopped:
+            self._woken.clear()
             try:
                 self._work()
                 self._is_out = False
@@ -44,7 +51,8 @@ class Periodic:
                 self._note_outage(error)
             except Exception:  # noqa: BLE001 - a bug; the next interval may be better, and others go on
                 log.write(LOG, logging.ERROR, log.Event.INTERNAL_ERROR, "Periodic work failed", exc_info=True)
-            self._stopped.wait(self._interval_s)
+            if not self._is_stopped:
+                self._woken.wait(self._interval_s)
 
     def _note_outage(self, error: UnavailableError) -> None:
         if not self._is_out:

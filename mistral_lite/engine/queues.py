@@ -1,4 +1,4 @@
-"""Carries out the actions on embedded queues, and delivers messages to those that wait for them.
+"""Carries out the actions on our own queues, and delivers their messages to those that wait for some.
 
 An executor has no database, so these orders wait in the action queue for a worker that no executor is. What an
 action does to a queue and its result in the inbox are one transaction: a crash loses both or neither. The same
@@ -9,9 +9,7 @@ is first, so nobody is told what another one does.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from time import monotonic
 
 import sqlalchemy as sa
@@ -19,15 +17,12 @@ import sqlalchemy as sa
 from mistral_lite import faults, log
 from mistral_lite.actions.queues import QUEUE_ACTIONS, popped_view
 from mistral_lite.db import action_queue, inbox, queues
-from mistral_lite.db.queues import ProjectQueues, Waiter
+from mistral_lite.db.queues import ProjectQueues
 from mistral_lite.db.transaction import Database
-from mistral_lite.errors import (
-    ActionError,
-    EvaluationError,
-    ExpressionSyntaxError,
-    InputError,
-    UnavailableError,
-)
+from mistral_lite.engine.courier import MOST_OFFERED, Courier
+from mistral_lite.engine.deliveries import Deliverer, settle
+from mistral_lite.engine.periodic import Periodic
+from mistral_lite.errors import ActionError, ExpressionSyntaxError, InputError, UnavailableError
 from mistral_lite.expressions import Evaluator
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.workflow.descriptors import EMBEDDED_QUEUES
@@ -44,51 +39,41 @@ Perform = Callable[[PendingAction, ProjectQueues], tuple[JsonValue, bool]]
 _SWEEP_S = 1.0
 _PRUNE_S = 30.0
 _MOST_ORDERS = 100
-# Waiters are read in portions; of a queue so many messages are offered to each.
-_MOST_WAITERS = 100
-_MOST_OFFERED = 100
 # Mistakes of whoever wrote the workflow; anything else is one of ours.
 _USER_ERRORS = (ActionError, ExpressionSyntaxError, InputError)
 
 
 class QueueKeeper:
-    """The thread of one engine process that works on queues."""
+    """Works on queues, in a thread of each engine process. ``courier``: who brings messages from a Zaqar, if there is one."""
 
-    def __init__(self, database: Database, evaluator: Evaluator) -> None:
+    def __init__(self, database: Database, evaluator: Evaluator, courier: Courier | None = None) -> None:
         self._database = database
-        self._evaluator = evaluator
+        self._deliverer = Deliverer(evaluator)
+        self._courier = courier
         self._ring: Ring = _nobody
         self._is_closed = False
-        self._rung = threading.Event()
         self._pruned_at = monotonic()
-        self._thread = threading.Thread(target=self._run, name="queues", daemon=True)
+        self._periodic = Periodic("queues", _SWEEP_S, self.work)
 
     def start(self, ring: Ring) -> None:
         """Begin to work. ``ring`` tells the engine which trees have something in their inbox."""
         self._ring = ring
-        self._thread.start()
+        self._periodic.start()
+        if self._courier is not None:
+            self._courier.start(ring)
 
-    def stop(self, timeout_s: float = 10.0) -> None:
+    def stop(self) -> None:
         """End after what is being done."""
         self._is_closed = True
-        self._rung.set()
-        self._thread.join(timeout_s)
+        self._periodic.stop()
+        if self._courier is not None:
+            self._courier.stop()
 
     def wake(self) -> None:
-        """Look for orders now."""
-        self._rung.set()
-
-    def _run(self) -> None:
-        while not self._is_closed:
-            try:
-                self.work()
-            except UnavailableError:
-                # The engine's loop logs that the database is away.
-                pass
-            except Exception:  # noqa: BLE001 - a bug; later orders must not suffer
-                _log_bug()
-            self._rung.wait(_SWEEP_S)
-            self._rung.clear()
+        """Look for orders now, and into the Zaqar."""
+        self._periodic.wake()
+        if self._courier is not None:
+            self._courier.wake()
 
     def work(self) -> None:
         """Carry out what is ordered and deliver what can be. Raises ``UnavailableError``."""
@@ -100,6 +85,9 @@ class QueueKeeper:
             is_more = len(orders) == _MOST_ORDERS
             for order in orders:
                 self._carry_out_or_fail(order)
+            if orders and self._courier is not None:
+                # Some may have begun to wait.
+                self._courier.wake()
             with self._database.read() as connection:
                 awaited = queues.list_awaited(connection, now)
             for queue_id in awaited:
@@ -178,7 +166,7 @@ class QueueKeeper:
             # Where any parameter is taken, nobody has looked for those that must be there.
             raise InputError(f"its parameters do not fit: {error}") from error
         if not action.is_sync() and given.get("match") is not None:
-            self._evaluator.check_syntax(_expression(given["match"]))
+            self._deliverer.check_syntax(given["match"])
         return action.carry_out(store), action.is_sync()
 
     # -- deliveries --------------------------------------------------------------------------------------
@@ -199,66 +187,16 @@ class QueueKeeper:
         """
         name = queues.lock_queue(connection, queue_id)
         now = self._database.now(connection)
-        messages = queues.find_free(connection, queue_id, now, _MOST_OFFERED) if name is not None else []
-        after = 0
-        while name is not None and messages:
-            waiters = queues.list_waiters(connection, queue_id, after, _MOST_WAITERS)
-            if not waiters:
-                break
-            for waiter in waiters:
-                state, value, taken = self._result_for(waiter, name, messages)
-                if state is not None:
-                    return self._serve(connection, waiter, state, value, taken, now), True
-            after = waiters[-1].seq
-        return None, False
-
-    def _result_for(
-        self, waiter: Waiter, name: str, messages: Sequence[JsonObject]
-    ) -> tuple[State | None, JsonValue, list[str]]:
-        """Return how the wait ends and with which messages; no state if there is none for it."""
-        found: list[JsonObject] = []
-        try:
-            for message in messages:
-                view = popped_view(name, message)
-                if waiter.expression is None or self._holds(waiter.expression, view):
-                    found.append(view)
-                if len(found) == waiter.most_messages:
-                    break
-        except EvaluationError as error:
-            return State.ERROR, f"'match' of zaqar.queue_wait cannot be evaluated: {error}", []
-        if not found:
-            return None, None, []
-        return State.SUCCESS, found, [view["id"] for view in found]
-
-    def _holds(self, expression: str, message: JsonObject) -> bool:
-        with self._evaluator.one_step():
-            return bool(self._evaluator.evaluate(_expression(expression), message, None))
-
-    @staticmethod
-    def _serve(
-        connection: sa.Connection,
-        waiter: Waiter,
-        state: State,
-        value: JsonValue,
-        taken: Sequence[str],
-        now: datetime,
-    ) -> str | None:
-        action_id = waiter.action_execution_id
-        claimant = queues.lock_unfinished(connection, action_id)
-        queues.delete_waiter(connection, waiter.seq)
-        is_wanted = claimant is not None and queues.is_counted(connection, claimant)
-        if claimant is None or not is_wanted or inbox.find_results(connection, [action_id]):
-            # It ended otherwise; the messages are for the next one.
-            return None
-        root_id = claimant.root_execution_id
-        inbox.append_result(connection, root_id, action_id, state.value, value, now)
-        queues.delete_messages(connection, taken)
-        faults.reach("queues.before_delivery")
-        return root_id
-
-
-def _expression(text: str) -> str:
-    return f"<% {text} %>"
+        found = queues.find_free(connection, queue_id, now, MOST_OFFERED) if name is not None else []
+        views = [popped_view(str(name), message) for message in found]
+        delivery = self._deliverer.find_next(connection, queue_id, views)
+        if delivery is None:
+            return None, False
+        root_id = settle(connection, delivery, now)
+        if root_id is not None:
+            queues.delete_messages(connection, delivery.taken)
+            faults.reach("queues.before_delivery")
+        return root_id, True
 
 
 def _give_up(_order: PendingAction, _store: ProjectQueues) -> tuple[JsonValue, bool]:

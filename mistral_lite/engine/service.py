@@ -42,6 +42,8 @@ _PATIENCE_S = 30.0
 _RETRY_S = 0.01
 # Trees in one transaction: enough to share the cost of a commit, few enough to let others in.
 _MOST_TREES = 200
+# A turn is long if it takes this part of a lease; executors wait no longer for an answer.
+_LONG_TURN_SHARE = 0.2
 # Rows that a sweep takes up at most; the next sweep takes the rest.
 _MOST_SWEPT = 1000
 
@@ -58,7 +60,7 @@ class EngineSettings:
     sweep_s: float = 1.0
     outage_pause_s: float = 0.5
     housekeeping_s: float = 30.0
-    most_cached_rows: int = 200_000
+    most_cached_rows: int = 100_000
     turn: TurnSettings = TurnSettings()
 
 
@@ -102,6 +104,8 @@ class Engine:
         self._skipped_root_ids: set[str] = set()
         self._may_have_waiting = True
         self._next_sweep = 0.0
+        # No lease is taken for one that ran out before this: after a long turn executors may have called in vain.
+        self._patient_until = 0.0
         # The last sweep did not see everything that is due; the last turn met trees that another engine holds.
         self._has_backlog = False
         self._is_blocked = False
@@ -126,11 +130,16 @@ class Engine:
         """Take an executor's reports, renew its leases and give it work. Raises ``UnavailableError``."""
         return self.accept(request).wait(request.wait_s + _PATIENCE_S)
 
-    def accept(self, request: ExchangeRequest) -> Ticket:
-        """Put a call where the loop finds it; the ticket will have the answer. Raises ``UnavailableError``."""
+    def accept(
+        self, request: ExchangeRequest, tell: Callable[[ExchangeReply | None], None] | None = None
+    ) -> Ticket:
+        """Put a call where the loop finds it; the ticket will have the answer, and ``tell`` is given it.
+
+        Raises ``UnavailableError``.
+        """
         if request.capacity or request.running:
             self._heard.add(request.executor_id)
-        ticket = Ticket(request, self._monotonic() + request.wait_s)
+        ticket = Ticket(request, self._monotonic() + request.wait_s, tell)
         self._mailbox.put(ticket)
         return ticket
 
@@ -143,6 +152,11 @@ class Engine:
         """Look at the inboxes of these trees soon."""
         self._mailbox.ring(root_execution_ids)
 
+    def ring_queues(self) -> None:
+        """Look for messages that somebody waits for."""
+        if self._wake_queues is not None:
+            self._wake_queues()
+
     def notice_work(self) -> None:
         """Look for queued actions that no executor has."""
         self._mailbox.notice_work()
@@ -153,7 +167,7 @@ class Engine:
         while not self._mailbox.is_closed:
             self.go_on(self.wait_s())
         for ticket in (*self._parked, *self._mailbox.take(0).tickets):
-            ticket.answer(None if ticket.has_news else ExchangeReply())
+            ticket.send_home()
 
     def go_on(self, timeout_s: float) -> None:
         """Do one round of the loop: wait up to ``timeout_s`` for something to arrive, then take a turn."""
@@ -213,9 +227,13 @@ class Engine:
         if not is_sweep and not _has_work(agenda):
             self._park(agenda.tickets, Outcome())
             return
+        began = self._monotonic()
         outcome = self._commit(agenda, is_sweep=is_sweep)
+        ended = self._monotonic()
         if is_sweep:
-            self._next_sweep = self._monotonic() + self._settings.sweep_s
+            self._next_sweep = ended + self._settings.sweep_s
+        if ended - began > _LONG_TURN_SHARE * self._settings.turn.lease_s and began >= self._patient_until:
+            self._patient_until = ended + (ended - began)
         self._after(agenda, outcome)
 
     def _commit(self, agenda: Agenda, *, is_sweep: bool) -> Outcome:
@@ -230,7 +248,7 @@ class Engine:
                     self._library,
                     self._cache,
                     self._settings.turn,
-                    self._clock.now(),
+                    self._clock.now,
                 )
                 outcome = turn.run(agenda)
         except BaseException:
@@ -319,8 +337,10 @@ class Engine:
             if ticket in outcome.unreported:
                 self._parked.append(ticket)
                 continue
+            # What it told is committed.
+            ticket.has_news = False
             if ticket.deadline <= now:
-                ticket.answer(ExchangeReply(settled=tuple(report.ref for report in ticket.request.reports)))
+                ticket.send_home()
             else:
                 self._parked.append(ticket)
 
@@ -344,7 +364,7 @@ class Engine:
         waiting, is_more = inbox.list_roots(connection, most=_MOST_SWEPT, without=agenda.excluded)
         agenda.root_ids.update(waiting[:_MOST_TREES])
         self._skipped_root_ids.update(waiting[_MOST_TREES:])
-        agenda.look_for_expired = True
+        agenda.look_for_expired = self._monotonic() >= self._patient_until
         agenda.may_have_waiting = agenda.may_have_waiting or action_queue.has_waiting(connection, now)
         horizon = now + timedelta(seconds=2 * self._settings.sweep_s)
         due = timers.list_due(connection, horizon, most=_MOST_SWEPT)

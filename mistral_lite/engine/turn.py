@@ -12,13 +12,13 @@ A tree that another engine holds is left out; its events are returned and come b
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from mistral_lite import faults, log
-from mistral_lite.db import action_queue, applied, inbox, trees
+from mistral_lite.db import action_queue, applied, definitions, inbox, trees
 from mistral_lite.db.statements import pipelined
 from mistral_lite.engine import lookups, translate
 from mistral_lite.engine.agenda import Agenda, Outcome, TurnSettings
@@ -52,13 +52,15 @@ class Turn:
         library: Library,
         cache: SnapshotCache,
         settings: TurnSettings,
-        now: datetime,
+        clock: Callable[[], datetime],
     ) -> None:
+        """``clock``: the time of the database; decisions go by that of the turn's beginning."""
         self._connection = connection
         self._library = library
         self._cache = cache
         self._settings = settings
-        self._now = now
+        self._clock = clock
+        self._now = clock()
         self._changes = trees.Changes()
         self._consumed: list[int] = []
         self._outcome = Outcome()
@@ -83,8 +85,7 @@ class Turn:
         return self._snapshots
 
     def run(self, agenda: Agenda) -> Outcome:
-        """Do everything up to, and not including, the commit."""
-        lookups.refresh(self._connection, self._library)
+        """Do everything; only the commit may be left to be done."""
         reports = self._reports_by_root(agenda)
         expired = self._expired_by_root() if agenda.look_for_expired else {}
         disowned = self._disowned_by_root(agenda)
@@ -124,31 +125,42 @@ class Turn:
                     self._decide(snapshot, events.TimerFired(timer_id=timer_id))
         self._note_skipped(agenda, reports, timers, disowned)
         if agenda.only is None:
-            leasing = Leasing(self._connection, self._library, self._settings, self._now, self._changes)
+            # Deciding may have taken as long as a lease.
+            now = max(self._now, self._clock())
+            leasing = Leasing(
+                self._connection,
+                self._library,
+                self._settings,
+                now,
+                self._changes,
+                self._cache.origins,
+            )
             leasing.serve(agenda, self._outcome, unsettled=self._unsettled, has_deleted=bool(self._deleted))
-        self._outcome.applied = (*map(str, self._consumed), *self._ended_alone())
-        with pipelined(self._connection):
-            trees.write(self._connection, self._changes)
-            inbox.delete(self._connection, self._consumed)
-        self._refuse_to_overrule(agenda)
-        applied.tell(self._connection, self._outcome.applied)
-        faults.reach("engine.before_commit")
+        self._write(agenda)
         return self._outcome
 
-    def _refuse_to_overrule(self, agenda: Agenda) -> None:
-        """Give the turn up if it ends an action for which a result was taken meanwhile: that one counts.
+    def _write(self, agenda: Agenda) -> None:
+        """Write everything, and commit unless results must be looked for first; whoever owns the transaction does then."""
+        self._outcome.applied = (*map(str, self._consumed), *self._ended_alone())
+        ended = self._ended_without_callback()
+        with pipelined(self._connection, commits=not ended):
+            trees.write(self._connection, self._changes)
+            inbox.delete(self._connection, self._consumed)
+            applied.tell(self._connection, self._outcome.applied)
+            # Their rows are written, so from here on nobody is promised anything more about them.
+            overruled = inbox.ask_results(self._connection, ended)
+            faults.reach("engine.before_commit")
+        if overruled():
+            # A result was taken meanwhile, and that one counts.
+            agenda.root_ids |= overruled()
+            raise UnavailableError("A result arrived for an action that had just ended.", transient=True)
 
-        The rows of the actions are written, so from here on nobody is promised anything more about them.
-        """
-        ended = [
+    def _ended_without_callback(self) -> list[str]:
+        return [
             action.id
             for action in (change.after for change in self._changes.actions.values())
             if action is not None and action.is_finished and action.callback_digest is None
         ]
-        root_ids = inbox.find_results(self._connection, ended)
-        if root_ids:
-            agenda.root_ids |= root_ids
-            raise UnavailableError("A result arrived for an action that had just ended.", transient=True)
 
     def _ended_alone(self) -> Iterable[str]:
         for root_id, snapshot in self._snapshots.items():
@@ -166,12 +178,13 @@ class Turn:
             if ticket.has_news
             for report in ticket.request.reports
         ]
-        roots = action_queue.find_roots(
-            self._connection, [report.action_execution_id for _, report in reported]
-        )
+        action_ids = {report.action_execution_id for _, report in reported}
+        roots = {action_id: self._cache.origins.take(action_id) for action_id in action_ids}
+        unknown = [action_id for action_id, root_id in roots.items() if root_id is None]
+        roots |= action_queue.find_roots(self._connection, unknown)
         by_root: dict[str, list[tuple[Ticket, ActionReport]]] = {}
         for ticket, report in reported:
-            root_id = roots.get(report.action_execution_id)
+            root_id = roots[report.action_execution_id]
             if root_id is not None:
                 by_root.setdefault(root_id, []).append((ticket, report))
         return by_root
@@ -193,31 +206,53 @@ class Turn:
 
     def _open(self, wanted: set[str], rung: set[str]) -> dict[str, list[inbox.Entry]]:
         """Lock and load trees; return what waits in their inboxes."""
+        entries: dict[str, list[inbox.Entry]] = {}
         if not wanted:
-            return {}
-        versions = trees.lock(self._connection, wanted)
-        stale = {}
+            return entries
+        with pipelined(self._connection):
+            generation = definitions.generation(self._connection)
+            locking = trees.lock(self._connection, wanted)
+            # Read when they are locked, as whoever held them before may have applied something.
+            waiting = inbox.load_waiting(self._connection, rung)
+        lookups.refresh(self._library, generation())
+        versions = locking()
+        new, stale = [], {}
         for root_id, version in versions.items():
-            cached = self._cache.find(root_id, version) if version else None
+            cached = self._cache.find(root_id, version)
             if cached is not None:
                 self._snapshots[root_id] = cached
-            else:
+            elif version:
                 stale[root_id] = version
+            else:
+                new.append(root_id)
+        if new:
+            self._snapshots.update(trees.load_new(self._connection, new, self._library))
         if stale:
             self._snapshots.update(trees.load(self._connection, stale, self._library))
-        entries: dict[str, list[inbox.Entry]] = {}
-        for entry in inbox.load_waiting(self._connection, rung & versions.keys()):
-            entries.setdefault(entry.root_execution_id, []).append(entry)
-        self._open_run_requests(rung - set(versions), entries)
+        for entry in waiting():
+            if entry.root_execution_id in versions:
+                entries.setdefault(entry.root_execution_id, []).append(entry)
+        if len(versions) < len(wanted):
+            self._open_alone(wanted - versions.keys(), rung - versions.keys(), entries)
         return entries
 
-    def _open_run_requests(self, root_ids: set[str], entries: dict[str, list[inbox.Entry]]) -> None:
-        # A request to run an action stands for a tree that does not exist yet; its inbox row is the lock.
-        if not root_ids:
-            return
-        for entry in inbox.claim_run_requests(self._connection, root_ids):
-            self._snapshots[entry.root_execution_id] = Snapshot(entry.root_execution_id, 0, self._library)
-            entries.setdefault(entry.root_execution_id, []).append(entry)
+    def _open_alone(self, wanted: set[str], rung: set[str], entries: dict[str, list[inbox.Entry]]) -> None:
+        """Lock and load actions without a workflow; add what waits in their inboxes."""
+        with pipelined(self._connection):
+            locking = trees.lock_alone(self._connection, wanted)
+            waiting = inbox.load_waiting(self._connection, rung)
+            # A request to run an action stands for a tree that does not exist yet; its inbox row is the lock.
+            requests = inbox.claim_run_requests(self._connection, rung)
+        versions = locking()
+        if versions:
+            self._snapshots.update(trees.load(self._connection, versions, self._library))
+        for entry in waiting():
+            if entry.root_execution_id in versions:
+                entries.setdefault(entry.root_execution_id, []).append(entry)
+        for entry in requests():
+            if entry.root_execution_id not in versions:
+                self._snapshots[entry.root_execution_id] = Snapshot(entry.root_execution_id, 0, self._library)
+                entries.setdefault(entry.root_execution_id, []).append(entry)
 
     def _take_entry(self, root_id: str, entry: inbox.Entry) -> None:
         self._consumed.append(entry.seq)

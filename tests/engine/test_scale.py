@@ -127,7 +127,7 @@ def test_a_tree_that_another_engine_holds_comes_back(service, pool):
     (order,) = service.claim()
 
     with service.database.write() as other_engine:
-        assert trees.lock(other_engine, [execution])
+        assert trees.lock(other_engine, [execution])()
         reported = pool.submit(service.exchange, reports=(said(order),), capacity=1)
         service.exchange(executor_id="nobody")
         assert not reported.done(), "it is not settled before it is committed"
@@ -147,7 +147,7 @@ def test_a_bell_and_a_timer_of_a_tree_that_is_held_are_not_lost(service):
     paused = service.start("w")
 
     with service.database.write() as other_engine:
-        assert len(trees.lock(other_engine, [waiting, paused])) == 2
+        assert len(trees.lock(other_engine, [waiting, paused])()) == 2
         service.tell(paused, "stop", state="CANCELLED", message=None)
         service.fire_timers()
         assert service.state(paused) == "RUNNING"

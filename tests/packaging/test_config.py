@@ -28,6 +28,9 @@ OTHER_VALUES = {
     "allowed_languages": "yaql",
     "ignored_states": "ERROR",
     "notify": "[{'type': 'webhook', 'url': 'https://hooks.example.org/'}]",
+    "zaqar_auth_type": "keystone",
+    "zaqar_callback_url": "http://other.example.org",
+    "zaqar_endpoint": "http://other.example.org",
 }
 # One value is all that they accept.
 FIXED = {"enable_ssl_api"}
@@ -122,6 +125,8 @@ def leaf_names(settings: object) -> set[str]:
         ("[api]\nenable_ssl_api = true", r"\[api\] enable_ssl_api is not supported"),
         ("[api]\npublic_endpoint = workflows.example.org", r"\[api\] public_endpoint must be an absolute"),
         ("[api]\npublic_endpoint = http://workflows/v2/", r"\[api\] public_endpoint must not end in /v2"),
+        ("[queues]\nzaqar_endpoint = zaqar:8888", r"\[queues\] zaqar_endpoint must be an absolute"),
+        ("[queues]\nzaqar_callback_url = http://m/v2/", r"\[queues\] zaqar_callback_url must not end in /v2"),
         ("[database]\nconnection = oracle://u:hidden@h/d", r"\[database\] connection must begin with"),
         ("[yaql]\nconvert_output_data = false", r"\[yaql\] convert_output_data = false needs"),
         ("auth_type = keycloak-oidc", r"\[DEFAULT\] auth_type = keycloak-oidc is not supported"),

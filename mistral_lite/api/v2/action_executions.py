@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from mistral_lite.api import commands, maintenance, parameters
 from mistral_lite.api.resources import answer_page
 from mistral_lite.api.routing import Call, route
 from mistral_lite.api.services import ApiServices
-from mistral_lite.api.v2 import waiting_for
 from mistral_lite.api.v2.runs import Runner
 from mistral_lite.api.v2.types import bodies
 from mistral_lite.api.v2.views import ACTION_EXECUTION
 from mistral_lite.db import executions, inbox
 from mistral_lite.db.listing import Row
-from mistral_lite.db.waits import Noun
 from mistral_lite.errors import ConflictError, ForbiddenError, InputError, NotFoundError
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.workflow.starting import check_size
@@ -20,6 +20,8 @@ from mistral_lite.workflow.states import State, is_finished
 
 _RESULT_STATES = (State.SUCCESS, State.ERROR, State.CANCELLED)
 _STATES = (*_RESULT_STATES, State.PAUSED, State.RUNNING)
+# The columns that tell what may be done with an action execution.
+_CHECKED = ("id", "root_execution_id", "task_execution_id", "name", "state", "is_sync")
 
 
 class ActionExecutions:
@@ -39,8 +41,7 @@ class ActionExecutions:
         """Return a page of action executions."""
         names = ACTION_EXECUTION.listed(call, *(["output"] if call.query.get("include_output") else []))
         source = executions.action_source(call.context.viewer)
-        complete = waiting_for.completion(Noun.ACTION, names)
-        return answer_page(self._services, call, ACTION_EXECUTION, source, names, complete=complete)
+        return answer_page(self._services, call, ACTION_EXECUTION, source, names)
 
     @route(
         "POST",
@@ -62,8 +63,9 @@ class ActionExecutions:
     )
     def get(self, call: Call, action_execution_id: str) -> JsonValue:
         """Return one action execution."""
-        names = ACTION_EXECUTION.chosen(call, ACTION_EXECUTION.attributes)
-        return ACTION_EXECUTION.show(self._get(call, action_execution_id), names)
+        return self._show(
+            call, action_execution_id, ACTION_EXECUTION.chosen(call, ACTION_EXECUTION.attributes)
+        )
 
     # The how-to for third parties posts; the client puts. Both mean the same.
     @route(
@@ -94,19 +96,19 @@ class ActionExecutions:
         state = State(wanted)
         output = _output(state, call.body)
         check_size("output", output, self._services.settings.field_size_limit_kb)
-        row = self._get(call, action_execution_id)
+        row = self._get(call, action_execution_id, _CHECKED)
         if state in _RESULT_STATES:
             self._deliver(action_execution_id, state, output)
         else:
             self._pause_or_resume(row, state)
-        return ACTION_EXECUTION.show(self._get(call, action_execution_id))
+        return self._show(call, action_execution_id, ACTION_EXECUTION.attributes)
 
     @route("DELETE", "*", rule="action_executions:delete", status=204)
     def delete(self, call: Call, action_execution_id: str) -> JsonValue:
         """Delete a finished stand-alone run, if the operator allows that."""
         if not self._services.settings.allow_action_execution_deletion:
             raise ForbiddenError("Action execution deletion is not allowed.")
-        row = self._get(call, action_execution_id)
+        row = self._get(call, action_execution_id, _CHECKED)
         if row["task_execution_id"] is not None:
             raise ForbiddenError(
                 f"Only stand-alone action executions can be deleted; {action_execution_id} belongs to a task."
@@ -118,15 +120,17 @@ class ActionExecutions:
         self._send(row, "delete")
         return None
 
-    def _get(self, call: Call, action_execution_id: str) -> Row:
-        with self._services.database.read(is_snapshot=True) as connection:
-            row = executions.find_one(
-                connection, executions.action_source(call.context.viewer), action_execution_id
-            )
-            if row is None:
-                raise NotFoundError(f"ActionExecution not found [id={action_execution_id}]")
-            (completed,) = waiting_for.complete(Noun.ACTION, connection, [row], (waiting_for.NAME,))
-        return completed
+    def _show(self, call: Call, action_execution_id: str, names: Collection[str]) -> JsonObject:
+        row = self._get(call, action_execution_id, ACTION_EXECUTION.columns_of(names))
+        return ACTION_EXECUTION.show(row, names)
+
+    def _get(self, call: Call, action_execution_id: str, columns: Sequence[str]) -> Row:
+        source = executions.action_source(call.context.viewer)
+        with self._services.database.read() as connection:
+            row = executions.find_one(connection, source, action_execution_id, columns)
+        if row is None:
+            raise NotFoundError(f"ActionExecution not found [id={action_execution_id}]")
+        return row
 
     def _deliver(self, action_execution_id: str, state: State, output: JsonValue) -> None:
         delivery = inbox.deliver_result(

@@ -17,7 +17,6 @@ from mistral_lite.api.v2.types import bodies
 from mistral_lite.api.v2.views import EXECUTION, TASK
 from mistral_lite.db import executions
 from mistral_lite.db.listing import Filter, Operator, Row
-from mistral_lite.db.waits import Noun
 from mistral_lite.errors import ForbiddenError, InputError, InvalidTransitionError, NotFoundError
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.workflow.starting import check_size
@@ -52,9 +51,7 @@ class Executions:
         """Return a page of executions."""
         viewer = call.list_viewer("executions:list:all_projects", "project_id")
         names = EXECUTION.listed(call, *(["output"] if call.query.get("include_output") else []))
-        source = executions.workflow_source(viewer)
-        complete = waiting_for.completion(Noun.WORKFLOW, names)
-        return answer_page(self._services, call, EXECUTION, source, names, complete=complete)
+        return answer_page(self._services, call, EXECUTION, executions.workflow_source(viewer), names)
 
     @route(
         "POST",
@@ -127,7 +124,7 @@ class Executions:
     def list_tasks(self, call: Call, execution_id: str) -> JsonValue:
         """Return a page of the tasks of an execution."""
         require_uuid("workflow_execution_id", execution_id)
-        self._get(call, execution_id)
+        self._get(call, execution_id, ("id",))
         names = TASK.listed(call)
         return answer_page(
             self._services,
@@ -136,7 +133,7 @@ class Executions:
             executions.task_source(call.context.viewer),
             names,
             fixed=[Filter(column="workflow_execution_id", operator=Operator.EQ, value=execution_id)],
-            complete=waiting_for.completion(Noun.TASK, names),
+            complete=waiting_for.completion(names),
         )
 
     @route("GET", "*/executions", rule="executions:get", query=trees.QUERY, answer=EXECUTION.collected)
@@ -156,15 +153,15 @@ class Executions:
         with self._services.database.read() as connection:
             return report.build(connection, call, row, self._services.clock.now())
 
-    def _get(self, call: Call, execution_id: str, names: Sequence[str] = ()) -> Row:
-        """Return the row of an execution, completed by what is no column of it among ``names``."""
-        with self._services.database.read(is_snapshot=waiting_for.NAME in names) as connection:
-            row = executions.find_one(
-                connection, executions.workflow_source(call.context.viewer), execution_id
-            )
-            if row is None:
-                raise NotFoundError(f"WorkflowExecution not found [id={execution_id}]")
-            return waiting_for.complete(Noun.WORKFLOW, connection, [row], names)[0]
+    def _get(self, call: Call, execution_id: str, names: Sequence[str] = _WITHOUT_ADDED) -> Row:
+        """Return the row of an execution: what the attributes ``names`` need, and the root of its tree."""
+        source = executions.workflow_source(call.context.viewer)
+        columns = [*EXECUTION.columns_of(names), "own_root_id"]
+        with self._services.database.read() as connection:
+            row = executions.find_one(connection, source, execution_id, columns)
+        if row is None:
+            raise NotFoundError(f"WorkflowExecution not found [id={execution_id}]")
+        return row
 
     def _describe(self, call: Call, execution_id: str, description: str) -> JsonObject:
         now = self._services.clock.now()

@@ -123,7 +123,7 @@ class Starter:
 
         def work(connection: sa.Connection) -> int:
             record_trust(connection, security, values["created_at"])
-            return starts.store(connection, values, content)
+            return starts.store(connection, values, content, commits=True)
 
         seq = self._services.database.run(work)
         # The first tasks are then visible at once; if the engine is away the start is durable all the same.

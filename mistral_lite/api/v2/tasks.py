@@ -17,7 +17,6 @@ from mistral_lite.api.v2.types import bodies
 from mistral_lite.api.v2.views import ACTION_EXECUTION, EXECUTION, TASK
 from mistral_lite.db import executions
 from mistral_lite.db.listing import Filter, Operator, Row
-from mistral_lite.db.waits import Noun
 from mistral_lite.errors import ForbiddenError, InputError, NotFoundError
 from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.workflow.states import State, is_finished
@@ -46,7 +45,7 @@ class Tasks:
         """Return a page of tasks."""
         names = TASK.listed(call)
         source = executions.task_source(call.context.viewer)
-        complete = waiting_for.completion(Noun.TASK, names)
+        complete = waiting_for.completion(names)
         return answer_page(self._services, call, TASK, source, names, complete=complete)
 
     @route("GET", "*", rule="tasks:get", query={"fields": parameters.FIELDS}, answer=TASK.item)
@@ -82,7 +81,6 @@ class Tasks:
             executions.action_source(call.context.viewer),
             names,
             fixed=[Filter(column="task_execution_id", operator=Operator.EQ, value=task_id)],
-            complete=waiting_for.completion(Noun.ACTION, names),
         )
 
     @route(
@@ -95,13 +93,13 @@ class Tasks:
     def get_action(self, call: Call, task_id: str, action_execution_id: str) -> JsonValue:
         """Return one action execution of a task."""
         names = ACTION_EXECUTION.chosen(call, ACTION_EXECUTION.attributes)
-        with self._services.database.read(is_snapshot=True) as connection:
-            source = executions.action_source(call.context.viewer)
-            row = executions.find_one(connection, source, action_execution_id)
-            if row is None or row["task_execution_id"] != task_id:
-                raise NotFoundError(f"ActionExecution not found [id={action_execution_id}]")
-            (completed,) = waiting_for.complete(Noun.ACTION, connection, [row], names)
-        return ACTION_EXECUTION.show(completed, names)
+        source = executions.action_source(call.context.viewer)
+        columns = [*ACTION_EXECUTION.columns_of(names), "task_execution_id"]
+        with self._services.database.read() as connection:
+            row = executions.find_one(connection, source, action_execution_id, columns)
+        if row is None or row["task_execution_id"] != task_id:
+            raise NotFoundError(f"ActionExecution not found [id={action_execution_id}]")
+        return ACTION_EXECUTION.show(row, names)
 
     @route("GET", "*/workflow_executions", rule="executions:list", query=_NESTED_QUERY, answer=EXECUTION.page)
     def list_workflows(self, call: Call, task_id: str) -> JsonValue:
@@ -115,7 +113,6 @@ class Tasks:
             executions.workflow_source(call.context.viewer),
             names,
             fixed=[Filter(column="task_execution_id", operator=Operator.EQ, value=task_id)],
-            complete=waiting_for.completion(Noun.WORKFLOW, names),
         )
 
     @route("GET", "*/executions", rule="executions:get", query=trees.QUERY, answer=EXECUTION.collected)
@@ -139,7 +136,7 @@ class Tasks:
         names = TASK.chosen(call, TASK.attributes)
         with self._services.database.read(is_snapshot=True) as connection:
             row = _get_task(connection, call, task_id)
-            (waiting,) = waiting_for.complete(Noun.TASK, connection, [row], names)
+            (waiting,) = waiting_for.complete(connection, [row], names)
             completed = {**waiting, "result": _result(connection, row)}
         shown = TASK.show(completed, names)
         if shown.get("published_global") == "{}":

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from mistral_lite.api import parameters, schemas, wire
 from mistral_lite.api.resources import Attribute, Resource, json_inside, json_value, moment, plain
 from mistral_lite.api.v2 import waiting_for
-from mistral_lite.jsontext import JsonValue
+from mistral_lite.jsontext import JsonValue, load
 from mistral_lite.workflow.states import State
 
 
 def _execution_globals(row: Mapping[str, JsonValue]) -> JsonValue:
-    context = json.loads(row["context"])
-    names = json.loads(row["published_global"])
+    context = load(row["context"])
+    names = load(row["published_global"])
     return wire.json_text({name: context[name] for name in names if name in context})
 
 
 def _runtime_context(row: Mapping[str, JsonValue]) -> JsonValue:
-    triggers = [{"task_id": task_id, "event": event} for task_id, event in json.loads(row["triggered_by"])]
-    shown = {"triggered_by": triggers} if triggers else {}
-    return wire.json_text({**shown, **json.loads(row["runtime"])})
+    triggers = [{"task_id": task_id, "event": event} for task_id, event in load(row["triggered_by"])]
+    if not triggers:
+        return wire.respaced(row["runtime"])
+    return wire.json_text({"triggered_by": triggers, **load(row["runtime"])})
 
 
 STATE = schemas.one_of(State)
@@ -48,7 +48,7 @@ EXECUTION = Resource(
         "published_global": Attribute(
             needs=("context", "published_global"), render=_execution_globals, schema=schemas.JSON_TEXT
         ),
-        waiting_for.NAME: waiting_for.ATTRIBUTE,
+        waiting_for.NAME: waiting_for.OF_WORKFLOW,
     },
     single_only=frozenset({"output", "published_global", waiting_for.NAME}),
     declared=("source_execution_id",),
@@ -98,7 +98,7 @@ TASK = Resource(
         "updated_at": moment("updated_at"),
         "started_at": moment("started_at"),
         "finished_at": moment("finished_at"),
-        waiting_for.NAME: waiting_for.ATTRIBUTE,
+        waiting_for.NAME: waiting_for.OF_TASK,
     },
     single_only=frozenset({"published_global", waiting_for.NAME}),
     never_listed=frozenset({"result"}),
@@ -136,7 +136,7 @@ ACTION_EXECUTION = Resource(
         "output": json_inside("output"),
         "created_at": moment("created_at"),
         "updated_at": moment("updated_at"),
-        waiting_for.NAME: waiting_for.ATTRIBUTE,
+        waiting_for.NAME: waiting_for.OF_ACTION,
     },
     single_only=frozenset({"output", waiting_for.NAME}),
     declared=("task_name", "params"),
