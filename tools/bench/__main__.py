@@ -3,146 +3,188 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.bench import deployments
+from tools.bench import deployments, engines, growth, installs, limit, peers, profiles, reference, report
 from tools.bench.client import BenchError
-from tools.bench.deployments import Deployment
-from tools.bench.results import Figure, Results, machine, rst_table, text_table
+from tools.bench.comparison import Comparison
+from tools.bench.deployments import Deployment, Services
+from tools.bench.report import Section
 from tools.bench.workloads import WORKLOADS, Workload
 
-_REFERENCE = "reference"
 _OWN = ("embedded", "distributed")
+_PARTS = ("compare", "limit", "profile", "dbos", "growth", "engines")
+_DOCUMENT = Path("docs/benchmarks.rst")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; return the exit status."""
+    """Measure; return the exit status: 1 if something did not do what it should."""
     options = _parser().parse_args(arguments)
-    workloads = [workload for workload in WORKLOADS if workload.name in options.workloads]
-    try:
-        with ExitStack() as stack:
-            measured = _start(options, stack)
-            results = Results(workloads, [deployment.name for deployment in measured], _REFERENCE)
-            _measure(workloads, measured, results, rounds=options.rounds, seconds=options.seconds)
-    except BenchError as error:
-        print(f"The run was broken off: {error}", file=sys.stderr)
-        return 1
-    facts = machine()
-    print(f"\n{facts['date']}, {facts['machine']}, Python {facts['python']}")
-    print(f"{options.rounds} rounds of {options.seconds:g} s; medians\n")
-    print(text_table(results.header(), results.rows()))
-    cpu = results.cpu_rows()
-    if cpu:
-        print("\n" + text_table(["CPU", "deployment", "ms a task"], cpu))
-    if options.json:
-        options.json.write_text(json.dumps(results.as_json(), indent=1) + "\n")
+    if options.all:
+        options.parts = list(_PARTS)
+        options.genuine = options.reference is None
+        options.document = options.document or _DOCUMENT
+    if options.document:
+        # Before the run, not after it: raises if the marks are not there.
+        report.replaced(options.document.read_text(encoding="utf-8"), "")
+    with ExitStack() as stack:
+        folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        run = Run(options=options, folder=folder)
+        run.take()
+    print("\n" + report.as_text(run.sections))
     if options.rst:
-        options.rst.write_text(_rst(results, options))
-    return 0
+        options.rst.write_text(report.as_rst(run.sections))
+    if options.document:
+        document = options.document.read_text(encoding="utf-8")
+        options.document.write_text(report.replaced(document, report.as_rst(run.sections)), encoding="utf-8")
+    return 1 if any(section.failures for section in run.sections) else 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One run of the parts that were asked for. A part that breaks off leaves the others."""
+
+    options: argparse.Namespace
+    folder: Path
+    sections: list[Section] = field(default_factory=list)
+    figures: list[dict[str, object]] = field(default_factory=list)
+
+    def take(self) -> None:
+        """Take the parts, one after the other."""
+        options = self.options
+        if {"compare", "limit", "profile"} & set(options.parts):
+            self._part("Comparison", self._compare)
+        if "dbos" in options.parts:
+            self._part("DBOS Transact", self._dbos)
+        if "growth" in options.parts:
+            self._part("Growth", self._growth)
+        if "engines" in options.parts:
+            self._part("A second engine", self._engines)
+
+    def _part(self, title: str, work: Callable[[], list[Section]]) -> None:
+        began = time.monotonic()
+        try:
+            found = work()
+        except BenchError as error:
+            print(f"{title} was broken off: {error}", file=sys.stderr)
+            found = [Section(title=title, text=[], tables=[], failures=[f"broken off: {error}"])]
+        # With the first one of a part that has several sections.
+        first = dataclasses.replace(found[0], elapsed_s=time.monotonic() - began)
+        self.sections += [first, *found[1:]]
+        if self.options.json:
+            self.options.json.write_text(json.dumps(self._as_json(), indent=1) + "\n")
+
+    def _as_json(self) -> dict[str, object]:
+        sections = [dataclasses.asdict(section) for section in self.sections]
+        return {**report.machine(), "figures": self.figures, "sections": sections}
+
+    def _compare(self) -> list[Section]:
+        options = self.options
+        with ExitStack() as stack:
+            comparison = Comparison(
+                workloads=self._workloads(),
+                deployments=self._start(stack),
+                rounds=options.rounds,
+                seconds=options.seconds,
+            )
+            comparison.run()
+            self.figures = comparison.results.as_json()
+            sections = [comparison.section()]
+            if "limit" in options.parts:
+                limits = comparison.limits()
+                sections.append(limit.section(comparison.workloads, limits, comparison.results))
+            if "profile" in options.parts:
+                scripts = installs.scripts_of(installs.PROFILER, options.cache)
+                found = comparison.profiles(profiles.Profiler(program=scripts / "py-spy"))
+                sections.append(profiles.section(comparison.workloads, found))
+        return sections
+
+    def _start(self, stack: ExitStack) -> list[Deployment]:
+        options = self.options
+        started: list[Deployment] = []
+        if "embedded" in options.only:
+            started.append(stack.enter_context(deployments.embedded(self.folder / "embedded")))
+        if "distributed" in options.only:
+            place = self.folder / "distributed"
+            deployment = deployments.distributed(place, self._services(), engines=options.engines)
+            started.append(stack.enter_context(deployment))
+        if options.reference:
+            started.append(deployments.external(reference.NAME, options.reference))
+        elif options.genuine:
+            genuine = reference.genuine(self.folder / "reference", self._services(), options.cache)
+            started.append(stack.enter_context(genuine))
+        return started
+
+    def _dbos(self) -> list[Section]:
+        options = self.options
+        return [peers.section(self.folder / "dbos", self._services(), options.cache, options.seconds)]
+
+    def _growth(self) -> list[Section]:
+        options = self.options
+        sizes = growth.Sizes().scaled(options.scale)
+        return [growth.section(self.folder / "growth", self._services(), sizes, options.seconds)]
+
+    def _engines(self) -> list[Section]:
+        # Twice the deployments of the comparison: half the time for each.
+        seconds = self.options.seconds / 2
+        return [engines.section(self.folder / "engines", self._services(), self._workloads(), seconds)]
+
+    def _services(self) -> Services:
+        return Services(postgresql_url=self.options.postgresql, transport_url=self.options.rabbitmq)
+
+    def _workloads(self) -> list[Workload]:
+        return [workload for workload in WORKLOADS if workload.name in self.options.workloads]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Measure deployments.")
     names = [workload.name for workload in WORKLOADS]
-    parser.add_argument("--only", type=_one_of(_OWN), default=list(_OWN), help=f"of {', '.join(_OWN)}")
-    parser.add_argument("--workloads", type=_one_of(names), default=names, help=f"of {', '.join(names)}")
-    parser.add_argument("--seconds", type=float, default=5.0, help="about how long one measurement lasts")
+    parser.add_argument(
+        "--all", action="store_true", help=f"every part, the genuine Mistral, and write {_DOCUMENT}"
+    )
+    parser.add_argument("--parts", type=_some_of(_PARTS), default=["compare"], help=f"of {', '.join(_PARTS)}")
+    parser.add_argument("--only", type=_some_of(_OWN), default=list(_OWN), help=f"of {', '.join(_OWN)}")
+    parser.add_argument("--workloads", type=_some_of(names), default=names, help=f"of {', '.join(names)}")
+    parser.add_argument("--seconds", type=float, default=2.0, help="about how long one measurement lasts")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turns")
     parser.add_argument("--engines", type=int, default=1, help="engine processes of the distributed one")
-    parser.add_argument("--reference", metavar="URL", help="base URL of a Mistral to compare with")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the sizes that growth goes to")
+    compared = parser.add_mutually_exclusive_group()
+    compared.add_argument(
+        "--genuine", action="store_true", help="compare with Mistral, installed and started"
+    )
+    compared.add_argument("--reference", metavar="URL", help="compare with a Mistral that runs already")
     parser.add_argument("--postgresql", default="postgresql://postgres@127.0.0.1:5432/postgres")
     parser.add_argument("--rabbitmq", default="rabbit://guest:guest@127.0.0.1:5672/")
     parser.add_argument("--folder", type=Path, help="for state and logs; kept (default: one that is removed)")
+    parser.add_argument(
+        "--cache", type=Path, default=installs.cache_folder(), help="where what is compared with is installed"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--rst", type=Path, metavar="FILE", help="write the tables in reStructuredText")
+    parser.add_argument(
+        "--document", type=Path, metavar="FILE", help="write them between the marks of a document"
+    )
     return parser
 
 
-def _one_of(known: Sequence[str]) -> type[list[str]]:
-    class Names(list[str]):
-        def __init__(self, text: str) -> None:
-            names = text.split(",")
-            unknown = [name for name in names if name not in known]
-            if unknown:
-                raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
-            super().__init__(names)
+def _some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
+    def names(text: str) -> list[str]:
+        found = text.split(",")
+        unknown = [name for name in found if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
+        return found
 
-    return Names
-
-
-def _start(options: argparse.Namespace, stack: ExitStack) -> list[Deployment]:
-    folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-    measured = []
-    if "embedded" in options.only:
-        measured.append(stack.enter_context(deployments.embedded(folder / "embedded")))
-    if "distributed" in options.only:
-        services = deployments.Services(postgresql_url=options.postgresql, transport_url=options.rabbitmq)
-        measured.append(
-            stack.enter_context(
-                deployments.distributed(folder / "distributed", services, engines=options.engines)
-            )
-        )
-    if options.reference:
-        measured.append(deployments.external(_REFERENCE, options.reference))
-    return measured
-
-
-def _measure(
-    workloads: Sequence[Workload],
-    measured: Sequence[Deployment],
-    results: Results,
-    *,
-    rounds: int,
-    seconds: float,
-) -> None:
-    for deployment in measured:
-        for workload in workloads:
-            workload.prepare(deployment.client)
-            # Once unmeasured: what is compiled, cached or connected on first use is not what is compared.
-            workload.measure(deployment.client, 0.0)
-    for number in range(1, rounds + 1):
-        for workload in workloads:
-            for deployment in measured:
-                before = deployment.cpu_s()
-                found = workload.measure(deployment.client, seconds)
-                after = deployment.cpu_s()
-                results.add(
-                    Figure(
-                        workload=workload.name,
-                        deployment=deployment.name,
-                        round=number,
-                        value=found.value,
-                        tasks=found.tasks,
-                        elapsed_s=found.elapsed_s,
-                        cpu_s={role: after[role] - before[role] for role in before if role in after},
-                    )
-                )
-                print(
-                    f"round {number}  {workload.name:<14}{deployment.name:<13}{found.value:10.2f} {workload.unit}"
-                )
-                sys.stdout.flush()
-
-
-def _rst(results: Results, options: argparse.Namespace) -> str:
-    facts = machine()
-    return "\n".join(
-        [
-            f"Measured {facts['date']} on {facts['machine']}, Python {facts['python']}.",
-            f"{options.rounds} rounds of {options.seconds:g} s a measurement; medians.",
-            "",
-            rst_table(results.header(), results.rows()),
-            "",
-            "CPU milliseconds a task, by process:",
-            "",
-            rst_table(["workload", "deployment", "ms a task"], results.cpu_rows()),
-            "",
-        ]
-    )
+    return names
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 ONE = """
@@ -59,10 +60,15 @@ bench_nested:
       workflow: bench_leaf number=<% $.i %>
 """
 
+# An expression over ``hosts`` that takes far longer than all else that a task needs.
+PAIRS = '"{% for a in _.hosts %}{% for b in _.hosts %}{% if a.load > b.load + 15 %}x{% endif %}{% endfor %}{% endfor %}"'
 
-def chain(name: str, length: int) -> str:
-    """Return a workflow of ``length`` tasks, one after the other."""
-    lines = ["version: '2.0'", f"{name}:", "  tasks:"]
+
+def chain(name: str, length: int, inputs: Sequence[str] = ()) -> str:
+    """Return a workflow of ``length`` tasks, one after the other, that takes ``inputs`` and does not use them."""
+    lines = ["version: '2.0'", f"{name}:"]
+    lines += ["  input:", *(f"    - {name}" for name in inputs)] if inputs else []
+    lines.append("  tasks:")
     for number in range(1, length + 1):
         lines += [f"    t{number}:", "      action: std.noop"]
         if number < length:

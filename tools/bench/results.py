@@ -1,23 +1,27 @@
-"""From figures to tables: text for the terminal, reStructuredText for ``docs/benchmarks.rst``, JSON for tools."""
+"""From the figures of deployments that did the same in turns to the tables that compare them."""
 
 from __future__ import annotations
 
 import math
-import os
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from tools.bench.workloads import Workload
+from tools.bench.report import Table, Target, number, yes
+from tools.bench.workloads import WORKLOADS, Workload
+
+MEAN_TARGET = 50.0
+# Whose figures are held against the targets that are ratios.
+JUDGED = "distributed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One measurement of one workload on one deployment; ``cpu_s``: CPU seconds by process in that time."""
+    """One measurement of one workload on one deployment.
+
+    CPU seconds in that time: ``cpu_s`` by process, ``client_cpu_s`` of this tool, ``machine_cpu_s`` of all.
+    """
 
     workload: str
     deployment: str
@@ -26,6 +30,8 @@ class Figure:
     tasks: int
     elapsed_s: float
     cpu_s: dict[str, float]
+    client_cpu_s: float
+    machine_cpu_s: float
 
 
 class Results:
@@ -46,73 +52,100 @@ class Results:
         values = [figure.value for figure in self._of(workload, deployment)]
         return statistics.median(values) if values else None
 
-    def ratio(self, workload: Workload, deployment: str) -> float | None:
-        """Return how many times better than the reference a deployment is: the median over the rounds.
+    def ratio(self, workload: Workload, deployment: str, base: str | None = None) -> float | None:
+        """Return how many times better than another (None: the reference) a deployment is: the median over the rounds.
 
-        A ratio is taken within a round, whose measurements were made one after the other.
+        A ratio is taken within a round, whose measurements were made one after the other. For a round in which
+        the other one was not measured, its last figure before stands.
         """
-        if self._reference is None or deployment == self._reference:
+        base = base or self._reference
+        if base is None or deployment == base:
             return None
-        base = {figure.round: figure.value for figure in self._of(workload, self._reference)}
-        ratios = [
-            base[figure.round] / figure.value
-            if workload.less_is_better
-            else figure.value / base[figure.round]
-            for figure in self._of(workload, deployment)
-            if figure.round in base
-        ]
+        bases = {figure.round: figure.value for figure in self._of(workload, base)}
+        ratios = []
+        for figure in self._of(workload, deployment):
+            known = [bases[number] for number in sorted(bases) if number <= figure.round]
+            if known:
+                better = known[-1] / figure.value if workload.less_is_better else figure.value / known[-1]
+                ratios.append(better)
         return statistics.median(ratios) if ratios else None
 
-    def cpu_ms_a_task(self, workload: Workload, deployment: str) -> str:
-        """Return the CPU milliseconds a task by process, as text; empty if unknown."""
-        figures = self._of(workload, deployment)
-        tasks = sum(figure.tasks for figure in figures)
-        roles = dict.fromkeys(role for figure in figures for role in figure.cpu_s)
-        return ", ".join(
-            f"{role} {sum(figure.cpu_s.get(role, 0.0) for figure in figures) * 1000 / tasks:.2f}"
-            for role in roles
-        )
-
     def geometric_mean(self, deployment: str) -> float | None:
-        """Return the geometric mean of the ratios of all workloads that have a target."""
+        """Return the geometric mean of the ratios of all workloads whose target is a ratio."""
         found = [self.ratio(workload, deployment) for workload in self._workloads if workload.target]
         ratios = [ratio for ratio in found if ratio]
         return math.exp(statistics.fmean(map(math.log, ratios))) if ratios else None
 
-    def header(self) -> list[str]:
-        """Return the titles of the columns."""
-        others = [name for name in self._deployments if name != self._reference]
-        ratios = [f"{name} ÷ {self._reference}" for name in others] if self._reference else []
-        return ["workload", "unit", *self._deployments, *ratios, *(["target"] if ratios else [])]
+    def targets(self, workload: Workload) -> list[Target]:
+        """Return the targets of a workload that this run can judge."""
+        found = []
+        ratio = self.ratio(workload, JUDGED)
+        if workload.target and ratio is not None:
+            name = f"{workload.title}: {number(ratio)} of {workload.target:g} ×"
+            found.append(Target(name=name, is_met=ratio >= workload.target))
+        for deployment, most in workload.most.items():
+            value = self.median(workload, deployment)
+            if value is not None:
+                name = f"{workload.title}, {deployment}: {number(value)} {workload.unit}, aim {most:g}"
+                found.append(Target(name=name, is_met=value <= most))
+        return found
 
-    def rows(self) -> list[list[str]]:
-        """Return the cells of the table, a row a workload."""
-        table = []
+    def all_targets(self) -> list[Target]:
+        """Return the targets of all workloads, and of the geometric mean if none is missing in it."""
+        found = [target for workload in self._workloads for target in self.targets(workload)]
+        return found + self._mean_targets()
+
+    def table(self) -> Table:
+        """Return the table that compares, a row a workload."""
         others = [name for name in self._deployments if name != self._reference]
+        header = ["workload", "unit", *self._deployments]
+        header += [f"{name} ÷ {self._reference}" for name in others] if self._reference else []
+        rows = []
         for workload in self._workloads:
             row = [workload.title, workload.unit]
-            row += [_number(self.median(workload, name)) for name in self._deployments]
-            if self._reference:
-                row += [_number(self.ratio(workload, name), " ×") for name in others]
-                row.append(f"{workload.target:g} ×" if workload.target else "")
-            table.append(row)
+            row += [number(self.median(workload, name)) for name in self._deployments]
+            row += [number(self.ratio(workload, name), " ×") for name in others] if self._reference else []
+            rows.append([*row, _aim(workload), _verdict(self.targets(workload))])
         if self._reference:
-            means = [_number(self.geometric_mean(name), " ×") for name in others]
-            table.append(["geometric mean of the ratios", "", *([""] * len(self._deployments)), *means, ""])
-        return table
+            means = [number(self.geometric_mean(name), " ×") for name in others]
+            empty = [""] * (len(self._deployments) + 1)
+            verdict = _verdict(self._mean_targets())
+            rows.append(["geometric mean of the ratios", *empty, *means, f"{MEAN_TARGET:g} ×", verdict])
+        return Table(header=[*header, "target", "met"], rows=rows)
 
-    def cpu_rows(self) -> list[list[str]]:
+    def cpu_table(self) -> Table:
         """Return the CPU time of each workload by deployment, where it is known."""
-        return [
-            [workload.title, name, cpu]
-            for workload in self._workloads
-            for name in self._deployments
-            if (cpu := self.cpu_ms_a_task(workload, name))
-        ]
+        rows = []
+        for workload in self._workloads:
+            for name in self._deployments:
+                figures = self._of(workload, name)
+                roles = dict.fromkeys(role for figure in figures for role in figure.cpu_s)
+                if not roles:
+                    continue
+                tasks = sum(figure.tasks for figure in figures)
+                by_role = {
+                    role: sum(figure.cpu_s.get(role, 0.0) for figure in figures) * 1000 / tasks
+                    for role in roles
+                }
+                client = sum(figure.client_cpu_s for figure in figures) * 1000 / tasks
+                machine = sum(figure.machine_cpu_s for figure in figures) * 1000 / tasks
+                texts = ", ".join(f"{role} {value:.2f}" for role, value in by_role.items())
+                total = sum(by_role.values())
+                rows.append([workload.title, name, f"{total:.2f}", texts, f"{client:.2f}", f"{machine:.2f}"])
+        header = ["workload", "deployment", "sum", "by process", "client", "whole machine"]
+        return Table(title="CPU milliseconds a task", header=header, rows=rows)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return everything."""
-        return {**machine(), "figures": [asdict(figure) for figure in self._figures]}
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return all figures."""
+        return [asdict(figure) for figure in self._figures]
+
+    def _mean_targets(self) -> list[Target]:
+        mean = self.geometric_mean(JUDGED)
+        measured = {workload.name for workload in self._workloads if self.ratio(workload, JUDGED)}
+        if mean is None or not {workload.name for workload in WORKLOADS if workload.target} <= measured:
+            return []
+        name = f"geometric mean: {number(mean)} of {MEAN_TARGET:g} ×"
+        return [Target(name=name, is_met=mean >= MEAN_TARGET)]
 
     def _of(self, workload: Workload, deployment: str) -> list[Figure]:
         return [
@@ -122,41 +155,11 @@ class Results:
         ]
 
 
-def machine() -> dict[str, str]:
-    """Return date and machine of the run."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": f"{os.cpu_count()} × {model}, {platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-    }
+def _aim(workload: Workload) -> str:
+    if workload.target:
+        return f"{workload.target:g} ×"
+    return ", ".join(f"{name} {most:g} {workload.unit}" for name, most in workload.most.items())
 
 
-def text_table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a table for a terminal."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-
-    def line(row: list[str]) -> str:
-        first, *rest = zip(row, widths, strict=True)
-        return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]).rstrip()
-
-    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
-
-
-def rst_table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a table in reStructuredText."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in [header, *rows]:
-        lines += [f"   {'*' if number == 0 else ' '} - {cell}".rstrip() for number, cell in enumerate(row)]
-    return "\n".join(lines)
-
-
-def _number(value: float | None, suffix: str = "") -> str:
-    if value is None:
-        return "–"
-    digits = 0 if value >= 100 else 1 if value >= 10 else 3 if value < 1 else 2
-    return f"{value:.{digits}f}{suffix}"
+def _verdict(targets: Sequence[Target]) -> str:
+    return yes(all(target.is_met for target in targets)) if targets else ""
