@@ -26,6 +26,31 @@ SERVERS = {
     "mariadb": ("MISTRAL_LITE_TEST_MARIADB", "mysql+pymysql://root@127.0.0.1:3306/"),
 }
 
+# Several workers share the files of a run. These take longest and are begun first, so that none is begun when the others
+# are done; the rest comes in random order.
+LONGEST = (
+    "simulation/test_simulation.py",
+    "e2e/test_crash_points.py",
+    "e2e/test_outages.py",
+    "e2e/test_crashes.py",
+    "e2e/test_signals.py",
+    "e2e/test_client_commands.py",
+    "differential/test_outcomes.py",
+    "simulation/test_chaos.py",
+    "e2e/test_database_outages.py",
+    "e2e/test_hostile.py",
+    "e2e/test_keystone.py",
+    "hostile/test_texts.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    root = Path(__file__).parent
+    ranks = {root / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(LONGEST)))
+
 
 class Stores:
     """Makes databases and drops them at the end of the session."""

@@ -26,7 +26,7 @@ from mistral_lite.api.services import ApiServices
 from mistral_lite.cli import db as schema
 from mistral_lite.db.transaction import Database, normalize_url
 from mistral_lite.expressions import Evaluator, ExpressionSettings
-from tools.bench.results import machine, rst_table, text_table
+from tools.bench.report import machine, rst_table, text_table
 
 PAGE = 20
 DEEP_PAGE = 1000

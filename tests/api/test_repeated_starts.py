@@ -31,7 +31,7 @@ def test_callers_at_once_get_the_same_execution(
     barrier = threading.Barrier(CALLERS)
 
     def start(number: int) -> Any:
-        barrier.wait(60)
+        barrier.wait(120)
         return api.call(
             "POST", "/v2/executions", {"id": "my-key", "workflow_name": "wf", "input": {"n": number}}
         )

@@ -9,7 +9,7 @@ import pytest
 
 from mistral_lite.api.waiting import Waiting
 
-LONG_S = 60.0
+LONG_S = 120.0
 
 
 def never() -> bool:

@@ -86,15 +86,16 @@ class Rehearsal:
         """Decide an event, check the decision and apply it."""
         self.now += timedelta(milliseconds=1)
         before = fingerprint(self.snapshot)
-        decision = self._decide(event)
+        decision = self.decide(event)
         assert fingerprint(self.snapshot) == before, "deciding must leave no trace"
-        assert self._decide(event) == decision, "deciding again must give the same"
+        assert self.decide(event) == decision, "deciding again must give the same"
         check_transitions(decision)
         apply(self.snapshot, decision)
         check_indexes(self.snapshot)
         return decision
 
-    def _decide(self, event: events.Event) -> Decision:
+    def decide(self, event: events.Event) -> Decision:
+        """Decide an event, with the answers that it needs."""
         while True:
             try:
                 return decide(self.snapshot, event, self.now)

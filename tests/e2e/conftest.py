@@ -7,9 +7,11 @@ other options (short leases) is a deployment of its own.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -20,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from deployments import AllInOne, Deployment, MariaDB, OnMariaDB, Template, ThreeProcesses
 from identity.install import installed
 from identity.server import Keystone
+from messaging import install as messaging
+from messaging.server import Zaqar
 from neighbours import Request, WebService
 
 KINDS = (AllInOne.kind, ThreeProcesses.kind)
@@ -35,9 +39,13 @@ def required(service: str) -> str:
     """Return the address of a service; without one skip the test, or fail it where nothing may be left out."""
     variable = f"MISTRAL_LITE_TEST_{service}"
     url = os.environ.get(variable)
-    if url:
-        return url
-    reason = f"{variable} is not set; tools/test.sh sets it where {service} answers"
+    if not url:
+        unavailable(f"{variable} is not set; tools/test.sh sets it where {service} answers")
+    return url
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip the test, or fail it where nothing may be left out."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -156,3 +164,30 @@ def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
     keystone.start()
     yield keystone
     keystone.stop()
+
+
+MakeZaqar = Callable[..., Zaqar]
+
+
+@pytest.fixture(scope="session")
+def make_zaqar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeZaqar]:
+    """Make genuine Zaqars, installed by the first test that ever asks for one; they end with the session."""
+    if shutil.which("redis-server") is None:
+        unavailable("redis-server is not installed, which Zaqar keeps its messages in; .ci/run installs it")
+    made: list[Zaqar] = []
+
+    def make(keystone_options: str = "") -> Zaqar:
+        folder = tmp_path_factory.mktemp("messaging") / "zaqar"
+        made.append(Zaqar(messaging.installed(), folder, keystone_options=keystone_options))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for zaqar in made:
+        zaqar.remove()
+
+
+@pytest.fixture(scope="session")
+def zaqar(make_zaqar: MakeZaqar) -> Zaqar:
+    """One that believes whoever names a project. Tests use queues of their own."""
+    return make_zaqar()

@@ -349,14 +349,15 @@ class Deployment(ABC):
 
     def waiting_action(self, execution_id: str) -> str:
         """Wait for an action of an execution that waits for nothing but its callback, and return its id."""
-        action_id = self.running_action(execution_id)
 
-        def waits_for_callback() -> bool:
-            wait = self.get(f"/v2/action_executions/{action_id}")["waiting_for"]
-            return wait is not None and wait["kind"] == "callback"
+        def look() -> str | None:
+            for action in self.actions(execution_id):
+                wait = self.get(f"/v2/action_executions/{action['id']}")["waiting_for"]
+                if wait is not None and wait["kind"] == "callback":
+                    return str(action["id"])
+            return None
 
-        eventually(waits_for_callback, what=f"action {action_id} waits for its callback")
-        return action_id
+        return str(eventually(look, what=f"an action of {execution_id} waits for its callback"))
 
     def said(self) -> str:
         """Return the end of every log."""

@@ -48,7 +48,7 @@ def test_the_life_of_a_workflow(deployment: Deployment) -> None:
     execution_id = started["ID"]
     assert started["Workflow name"] == name
     assert execution_id in [row["ID"] for row in rows(deployment, "execution-list")]
-    action_id = deployment.running_action(execution_id)
+    action_id = deployment.waiting_action(execution_id)
     assert rows(deployment, "execution-get", execution_id)["State"] == "RUNNING"
     assert rows(deployment, "execution-update", execution_id, "-d", "new words")["Description"] == "new words"
 
@@ -84,7 +84,7 @@ def test_the_life_of_a_workflow(deployment: Deployment) -> None:
 def test_an_execution_is_steered(deployment: Deployment) -> None:
     workflow = deployment.create_workflow(TEXT)
     execution_id = deployment.start_execution(workflow, input={"who": "you"})
-    deployment.running_action(execution_id)
+    deployment.waiting_action(execution_id)
     for state in ("PAUSED", "RUNNING", "CANCELLED"):
         assert rows(deployment, "execution-update", execution_id, "-s", state)["State"] == state
 

@@ -6,14 +6,12 @@ import json
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from deployments import AllInOne, Deployment, eventually
-
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+from interaction import poll, run_action, type_session, upload
 
 WAIT = """\
 version: '2.0'
@@ -38,25 +36,11 @@ NAME:
         messages: <% $.messages %>
 """
 
-# What the document shows of a message, besides its id, which is another one each time.
-POPPED = {"href": None, "ttl": 3600}
-
 
 @pytest.fixture(scope="module")
 def alone(make_deployment: Callable[..., Deployment]) -> Deployment:
     """One process that tests kill."""
     return make_deployment(AllInOne.kind)
-
-
-def upload(deployment: Deployment, name: str, file: str) -> None:
-    if deployment.try_mistral("workflow-get", name).returncode == 0:
-        deployment.mistral("workflow-delete", name)
-    deployment.mistral("workflow-create", str(EXAMPLES / file))
-
-
-def run_action(deployment: Deployment, name: str, given: str) -> Any:
-    """Run an action as the document does and return its result."""
-    return json.loads(deployment.mistral("run-action", name, given))["result"]
 
 
 def some_queue() -> str:
@@ -71,50 +55,15 @@ def post(deployment: Deployment, queue: str, *bodies: object) -> None:
 
 
 def left_in(deployment: Deployment, queue: str) -> Any:
-    return run_action(deployment, "zaqar.queue_messages", json.dumps({"queue_name": queue}))
-
-
-def assert_popped(result: Any, queue: str, body: str) -> None:
-    (message,) = result
-    assert {name: message[name] for name in POPPED} == POPPED
-    assert message["queue"] == {"_metadata": None, "client": None, "_name": queue}
-    assert message["body"] == body
-    assert isinstance(message["age"], int)
-    assert message["_id"] == message["id"]
+    return run_action(deployment.mistral, "zaqar.queue_messages", json.dumps({"queue_name": queue}))
 
 
 def test_the_session_of_the_document(deployment: Deployment) -> None:
-    upload(deployment, "interactive-workflow", "interactive.yaml")
-
-    created = json.loads(deployment.mistral("execution-create", "interactive-workflow", "-f", "json"))
-    assert created["Workflow name"] == "interactive-workflow"
-    assert (created["State"], created["State info"]) == ("RUNNING", None)
-    execution_id = created["ID"]
-    deployment.in_state(execution_id, "PAUSED")
-    assert deployment.tasks(execution_id)["read_user_input"]["state"] == "IDLE"
-
-    asked = run_action(deployment, "zaqar.queue_pop", '{"queue_name": "workflow-output"}')
-    assert_popped(asked, "workflow-output", "Send some input to 'workflow-input'")
-
-    posted = run_action(
-        deployment,
-        "zaqar.queue_post",
-        '{"queue_name": "workflow-input", "messages":{"body": {"testing": 123}}}',
-    )
-    (path,) = posted["resources"]
-    assert path.startswith("/v2/queues/workflow-input/messages/")
-
-    updated = json.loads(deployment.mistral("execution-update", "-s", "RUNNING", execution_id, "-f", "json"))
-    assert (updated["ID"], updated["State"]) == (execution_id, "RUNNING")
-    assert deployment.finished(execution_id)["state"] == "SUCCESS"
-
-    answer = run_action(deployment, "zaqar.queue_pop", '{"queue_name": "workflow-output"}')
-    # Of Python 2 the document has {u'testing': 123}.
-    assert_popped(answer, "workflow-output", "You sent: '{'testing': 123}'")
+    type_session(deployment.mistral)
 
 
 def test_the_form_that_waits_needs_nobody_to_resume_it(deployment: Deployment) -> None:
-    upload(deployment, "interactive-wait", "interactive_wait.yaml")
+    upload(deployment.mistral, "interactive-wait", "interactive_wait.yaml")
     input_queue, output_queue = some_queue(), some_queue()
     execution_id = deployment.start_execution(
         "interactive-wait", input={"input_queue": input_queue, "output_queue": output_queue}
@@ -135,13 +84,7 @@ def test_the_form_that_waits_needs_nobody_to_resume_it(deployment: Deployment) -
 
 
 def test_the_task_that_polls(deployment: Deployment) -> None:
-    upload(deployment, "poll-for-message", "interactive_poll.yaml")
-    execution_id = deployment.start_execution("poll-for-message", input={"input_queue": some_queue()})
-
-    # As it is written, it goes on while there are messages.
-    assert deployment.finished(execution_id)["state"] == "SUCCESS"
-    task = deployment.tasks(execution_id)["wait_for_message"]
-    assert json.loads(deployment.get(f"/v2/tasks/{task['id']}")["result"]) == []
+    poll(deployment.mistral, some_queue())
 
 
 @pytest.mark.parametrize(

@@ -35,28 +35,21 @@ def result_of(deployment: Deployment, execution_id: str) -> object:
     return json.loads(deployment.get(f"/v2/tasks/{task_id}")["result"])
 
 
-def test_every_process_is_killed(anywhere: Deployment) -> None:
-    execution_id = anywhere.run(WAITING)
-    action_id = anywhere.waiting_action(execution_id)
+def test_what_waits_and_an_accepted_result_survive_the_death_of_every_process(anywhere: Deployment) -> None:
+    workflow = anywhere.create_workflow(WAITING)
+    before, after = (anywhere.start_execution(workflow) for _ in range(2))
+    paths = [f"/v2/action-executions/{anywhere.waiting_action(each)}" for each in (before, after)]
 
+    assert anywhere.call("POST", paths[0], RESULT).status == 200
     anywhere.kill(*anywhere.roles)
     anywhere.start()
 
-    assert anywhere.execution(execution_id)["state"] == "RUNNING"
-    assert [action["state"] for action in anywhere.actions(execution_id)] == ["RUNNING"]
-    assert anywhere.call("POST", f"/v2/action-executions/{action_id}", RESULT).status == 200
-    assert anywhere.finished(execution_id)["state"] == "SUCCESS"
-    assert result_of(anywhere, execution_id) == 3
-
-
-def test_an_accepted_result_survives_the_death_of_every_process(anywhere: Deployment) -> None:
-    execution_id = anywhere.run(WAITING)
-    action_id = anywhere.waiting_action(execution_id)
-    assert anywhere.call("POST", f"/v2/action-executions/{action_id}", RESULT).status == 200
-    anywhere.kill(*anywhere.roles)
-    anywhere.start()
-    assert anywhere.finished(execution_id)["state"] == "SUCCESS"
-    assert result_of(anywhere, execution_id) == 3
+    assert anywhere.execution(after)["state"] == "RUNNING"
+    assert [action["state"] for action in anywhere.actions(after)] == ["RUNNING"]
+    assert anywhere.call("POST", paths[1], RESULT).status == 200
+    for execution_id in (before, after):
+        assert anywhere.finished(execution_id)["state"] == "SUCCESS"
+        assert result_of(anywhere, execution_id) == 3
 
 
 def test_accepted_executions_survive_the_death_of_every_process(impatient: Deployment) -> None:

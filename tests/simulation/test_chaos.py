@@ -17,7 +17,7 @@ def is_installed(program: str, place: str) -> bool:
     return bool(shutil.which(program) or list(Path("/").glob(f"{place}/{program}")))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_nothing_is_lost_stuck_or_doubled_while_processes_and_servers_die():
     missing = [
         program
@@ -48,7 +48,7 @@ def test_nothing_is_lost_stuck_or_doubled_while_processes_and_servers_die():
         capture_output=True,
         text=True,
         check=False,
-        timeout=380,
+        timeout=880,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,19 +1,16 @@
 """Keystone in a virtual environment of its own, and an empty installation to copy: made once, kept in a cache.
 
-The environment is apart because Keystone and this service need not agree on the versions of libraries. The folder is
-``MISTRAL_LITE_TEST_KEYSTONE``, by default one in the user's cache; deleting it makes everything anew. Needs nothing but
-Python: ``python3 -m identity.install`` (in ``tools/``) makes it beforehand.
+``MISTRAL_LITE_TEST_KEYSTONE`` names another folder than the one in the user's cache. ``python3 -m identity.install`` (in
+``tools/``) makes it beforehand.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+
+from cached_venv import cached_root, make_once, make_venv, run
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 ADMIN_PASSWORD = "admin-password"
@@ -50,23 +47,11 @@ class Installation:
 
     def make(self) -> None:
         """Install what is not there yet."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        with (self._root / "lock").open("w") as lock:
-            # Several workers of one test run may want it at once.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (self._root / "complete").exists():
-                self._make_venv()
-                self._make_template()
-                (self._root / "complete").touch()
+        make_once(self._root, self._make_all)
 
-    def _make_venv(self) -> None:
-        venv = self.bin.parent
-        shutil.rmtree(venv, ignore_errors=True)
-        # Not the interpreter of a virtual environment: its libraries would be found as well.
-        base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
-        python = base if base.exists() else Path(sys.executable)
-        _run(python, "-m", "venv", venv)
-        _run(self.bin / "pip", "install", "--quiet", "--constraint", CONSTRAINTS, *_PACKAGES)
+    def _make_all(self) -> None:
+        make_venv(self.bin.parent, CONSTRAINTS, _PACKAGES)
+        self._make_template()
 
     def _make_template(self) -> None:
         shutil.rmtree(self.template, ignore_errors=True)
@@ -84,21 +69,12 @@ class Installation:
         self._manage(config, "bootstrap", "--bootstrap-password", ADMIN_PASSWORD, *region, *urls)
 
     def _manage(self, config: Path, *arguments: str) -> None:
-        _run(self.bin / "keystone-manage", "--config-file", config, *arguments)
+        run(self.bin / "keystone-manage", "--config-file", config, *arguments)
 
 
 def default_root() -> Path:
-    """Return the folder of the installation that fits the pinned versions and this Python."""
-    given = os.environ.get("MISTRAL_LITE_TEST_KEYSTONE")
-    if given:
-        return Path(given)
-    pins = hashlib.sha256(CONSTRAINTS.read_bytes()).hexdigest()[:12]
-    return (
-        Path.home()
-        / ".cache"
-        / "mistral-lite"
-        / f"keystone-{pins}-py{sys.version_info[0]}.{sys.version_info[1]}"
-    )
+    """Return the folder of the installation."""
+    return cached_root("keystone", CONSTRAINTS)
 
 
 def installed() -> Installation:
@@ -106,13 +82,6 @@ def installed() -> Installation:
     installation = Installation(default_root())
     installation.make()
     return installation
-
-
-def _run(*command: object) -> None:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        words = " ".join(str(part) for part in command[:4])
-        raise RuntimeError(f"{words} … failed:\n{done.stdout}{done.stderr}")
 
 
 if __name__ == "__main__":

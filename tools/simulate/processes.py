@@ -160,7 +160,7 @@ class ExecutorProcess(Process):
 
     def _claim(self) -> None:
         reserved = self._ledger.reserve()
-        request = self._calls.compose((), reserved, POLL_S if reserved else 0.0)
+        request = self._calls.compose((), reserved, POLL_S if reserved else 0.0, self._world.now_s)
 
         def go_on(reply: ExchangeReply | None) -> None:
             pause_s = 0.01 if reply is not None and reply.actions else 0.1
@@ -181,7 +181,7 @@ class ExecutorProcess(Process):
             if reply is None:
                 self._calls.fail(request)
             else:
-                admitted, lost = self._calls.take(request, reply)
+                admitted, lost = self._calls.take(request, reply, self._world.now_s)
                 for ref in lost:
                     self._world.note(f"{self.name} lost {ref.action_execution_id[-6:]}/{ref.attempt}")
                 for action in admitted:
@@ -241,4 +241,7 @@ class ExecutorProcess(Process):
             self._ledger.settle(reports, reply.settled if reply else (), self._world.now_s)
             self._report_soon(0.0)
 
-        self._call(self._calls.compose(reports, self._ledger.reserve(), 0.0), go_on)
+        # A call that reports may ask for more and be parked.
+        reserved = self._ledger.reserve()
+        wait_s = self._world.random.choice([0.0, POLL_S]) if reserved else 0.0
+        self._call(self._calls.compose(reports, reserved, wait_s, self._world.now_s), go_on)
