@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Set
 from typing import Any
 
@@ -19,8 +18,9 @@ JsonValue = Any
 JsonObject = dict[str, Any]
 
 _OPTIONS = orjson.OPT_NON_STR_KEYS
-_LONG_DIGITS = re.compile(r"\d{19}")
-_LONG_DIGITS_BYTES = re.compile(rb"\d{19}")
+# Every digit as a zero, everything else as a blank: a plain search is many times faster than a pattern.
+_ZEROS = bytes(ord("0") if chr(code).isdigit() else ord(" ") for code in range(128)).ljust(256)
+_LONG_DIGITS = b"0" * 19
 
 
 def _default(value: object) -> object:
@@ -63,6 +63,6 @@ def dump(value: JsonValue) -> str:
 
 def load(text: str | bytes) -> JsonValue:
     """Return the value of a JSON text; whole numbers of any size stay exact. Raises ``ValueError``."""
-    # The fast codec makes floats of integers over 64 bits. Digits in a row are rare; looking is cheap.
-    digits = _LONG_DIGITS_BYTES if isinstance(text, bytes) else _LONG_DIGITS
-    return json.loads(text) if digits.search(text) else orjson.loads(text)  # type: ignore[arg-type]
+    data = text.encode() if isinstance(text, str) else text
+    # The fast codec makes floats of integers over 64 bits. So many digits in a row are rare.
+    return json.loads(data) if _LONG_DIGITS in data.translate(_ZEROS) else orjson.loads(data)

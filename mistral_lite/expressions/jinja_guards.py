@@ -16,6 +16,8 @@ from mistral_lite.expressions.limits import Guard, LimitReachedError
 WIDTH = re.compile(r"\d{5,}")
 """A width in a format that is refused."""
 
+# They look from the back, or look each character up in all of the argument.
+_QUADRATIC_METHODS = frozenset({"rfind", "rindex", "rsplit", "rpartition", "strip", "lstrip", "rstrip"})
 _PADDING_METHODS = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs"})
 
 
@@ -26,7 +28,9 @@ def check_call(guard: Guard, obj: Any, args: tuple[Any, ...]) -> None:
         guard.charge(int(args[0]))
     if not isinstance(owner, (str, bytes)):
         return
-    if name in _PADDING_METHODS and args and isinstance(args[0], int):
+    if name in _QUADRATIC_METHODS and args and isinstance(args[0], (str, bytes)):
+        guard.steps(len(owner), len(args[0]))
+    elif name in _PADDING_METHODS and args and isinstance(args[0], int):
         guard.charge_text(args[0] * (len(owner) + 1 if name == "expandtabs" else 1))
     elif name == "replace" and len(args) >= 2 and isinstance(owner, str):
         guard.replace(owner, str(args[0]), str(args[1]))
@@ -119,6 +123,11 @@ def _check_text(guard: Guard, args: tuple[Any, ...], _kwargs: Mapping[str, Any])
     guard.text_of(args[0])
 
 
+def _check_trim(guard: Guard, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    characters = _argument(args, kwargs, 1, "chars", None)
+    guard.steps(len(guard.text_of(args[0])), len(str(characters or "")))
+
+
 _FilterCheck = Callable[[Guard, tuple[Any, ...], Mapping[str, Any]], None]
 # They make a text of whatever they get.
 _TEXT_FILTERS = (
@@ -134,7 +143,7 @@ _TEXT_FILTERS = (
         "title",
         "tojson",
     ),
-    *("trim", "truncate", "upper", "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr"),
+    *("truncate", "upper", "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr"),
 )
 _FILTER_CHECKS: dict[str, _FilterCheck] = {
     "center": _check_width,
@@ -145,6 +154,7 @@ _FILTER_CHECKS: dict[str, _FilterCheck] = {
     "replace": _check_filter_replace,
     "join": _check_filter_join,
     "format": _check_filter_format,
+    "trim": _check_trim,
     **dict.fromkeys(("dictsort", "groupby", "max", "min", "sort", "unique"), _check_sort),
     **dict.fromkeys(_TEXT_FILTERS, _check_text),
 }

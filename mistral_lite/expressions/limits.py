@@ -39,6 +39,8 @@ _THREAD_S = 0.3
 _THREAD_BYTES = 1024 * 1024
 # Sorting compares in one call; so many elements take a moment even if each of them is large.
 _THREAD_SORTED_ITEMS = 1000
+# What one call that nothing can interrupt may take: some milliseconds.
+_THREAD_STEPS = 10_000_000
 # All evaluations of one step together, in times of one; those that are quicker than this do not count.
 _STEP_FACTOR = 2
 _QUICK_S = 0.02
@@ -254,6 +256,11 @@ class Guard:
     def order(self, items: object) -> None:
         """Check that ``items`` may be sorted here: it compares all of them in one call."""
         if not isinstance(items, Sized) or len(items) > _THREAD_SORTED_ITEMS:
+            self.leave_thread()
+
+    def steps(self, first: int, second: int) -> None:
+        """Check an operation that may take ``first`` times ``second`` steps in one call."""
+        if first * second > _THREAD_STEPS:
             self.leave_thread()
 
     def join(self, parts: list[str], separator: str) -> str:

@@ -363,6 +363,23 @@ def _check_regex_replace(guard: Guard, args: Arguments) -> None:
     guard.substitute(args["string"], args["repl"])
 
 
+def _check_backwards(guard: Guard, args: Arguments) -> None:
+    # From the front a text is found in linear time, from the back it is not.
+    sought = args["sub"] if "sub" in args else args["separator"]
+    guard.steps(len(args["string"]), len(sought or ""))
+
+
+def _check_characters(guard: Guard, args: Arguments) -> None:
+    # Each character is looked up in the whole of the others.
+    guard.steps(len(args["string"] or ""), len(args["chars"] or ""))
+
+
+def _check_set(guard: Guard, args: Arguments) -> None:
+    # Integers with equal hashes can be made; then each is compared to all others.
+    if isinstance(args["collection"], tuple):
+        guard.steps(len(args["collection"]), len(args["collection"]))
+
+
 def _check_replace_many(guard: Guard, args: Arguments) -> None:
     longest = max((len(str(value)) for value in args["replacements"].values()), default=1)
     guard.charge_text((len(args["string"]) + 1) * longest)
@@ -381,6 +398,17 @@ _CHECKS: tuple[tuple[Callable[..., Any], Callable[[Guard, Arguments], None]], ..
         lambda guard, args: guard.replace(args["string"], args["old"], args["new"], args["count"]),
     ),
     (std_strings.replace_with_dict, _check_replace_many),
+    (std_strings.last_index_of, _check_backwards),
+    (std_strings.last_index_of_, _check_backwards),
+    (std_strings.right_split, _check_backwards),
+    *(
+        (function, _check_characters)
+        for function in (
+            *(std_strings.trim, std_strings.trim_left, std_strings.trim_right),
+            *(std_strings.norm, std_strings.is_empty),
+        )
+    ),
+    (std_collections.to_set, _check_set),
     (std_regex.replace, _check_regex_replace),
     (std_regex.replace_string, _check_regex_replace),
     (std_regex.regex, lambda guard, args: guard.pattern(args["pattern"])),

@@ -27,6 +27,14 @@ ENDLESS = [
     "{% macro m(n) %}{{ m(n-1) ~ m(n-1) if n else 'xx' }}{% endmacro %}{{ m(40) }}",
     "<% yaml_parse('- 1\\n' * 200000) %>",
     "text <% generate(1, true, $ + 1).len() %>",
+    # Single calls that nothing can interrupt.
+    "<% ('a' * 400000).lastIndexOf('ab' + 'a' * 200000) %>",
+    "<% ('a' * 400000).rightSplit('ab' + 'a' * 200000) %>",
+    "<% ('a' * 400000).trim('b' * 300000 + 'a') %>",
+    "{{ ('a' * 400000).rfind('ab' ~ 'a' * 200000) }}",
+    "{{ ('a' * 400000) | trim('b' * 300000 ~ 'a') }}",
+    # A compiled one, which the library does anew when it has built too much.
+    "<% range(30000).select(range(30000).select(range(30000).sum()).sum()).sum() %>",
 ]
 
 # Sizes are beyond any memory: a check that came too late would end in a MemoryError.
@@ -34,6 +42,9 @@ HUGE = [
     "<% generate(1, true, $ + 1) %>",
     "<% range(1000000000) %>",
     "<% sequence().toList() %>",
+    "<% range(30000).select('" + "x" * 10000 + "') %>",
+    "<% range(30000).select({a => '" + "x" * 10000 + "'}).toList() %>",
+    "<% range(30000).select([$, '" + "x" * 10000 + "']) %>",
     "<% sequence().toSet() %>",
     "<% 'x' * 1000000000000000 %>",
     "<% 1000000000000000 * 'x' %>",
@@ -101,6 +112,13 @@ def fail(evaluator: Evaluator, text: str) -> str:
 @pytest.mark.parametrize("text", ENDLESS)
 def test_endless_expressions_are_stopped(text: str) -> None:
     assert TOO_LONG in fail(EVALUATOR, text)
+
+
+def test_a_compiled_loop_is_stopped() -> None:
+    evaluator = Evaluator(ExpressionSettings(max_time_s=0.01))
+    assert "it ran for more than" in fail(
+        evaluator, "<% range(20000).where(coalesce(" + "null, " * 300 + "1)).len() %>"
+    )
 
 
 @pytest.mark.parametrize("text", HUGE)

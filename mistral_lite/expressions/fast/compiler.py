@@ -27,6 +27,7 @@ from mistral_lite.expressions.fast.operators import (
 from mistral_lite.expressions.fast.results import ConverterFactory, FastExpression
 from mistral_lite.expressions.fast.values import (
     Closure,
+    ComputedMapping,
     ListIterator,
     NotFastError,
     Run,
@@ -45,6 +46,11 @@ YaqlNode = Any
 _LOOKUPS = frozenset({"env", "execution", "task", "global"})
 _METHODS: Mapping[str, Callable[..., Value]] = {**queries.METHODS, **texts.METHODS, **mappings.METHODS}
 _FUNCTIONS: Mapping[str, Callable[..., Value]] = {**texts.FUNCTIONS, **mappings.FUNCTIONS}
+# They take a moment whatever the data are; all others are watched.
+_QUICK = frozenset(
+    {*texts.METHODS, *texts.FUNCTIONS, "get", "keys", "values", "items", "containsKey", "len", "count"}
+    | {"first", "last"}
+) - {"join", "indexOf"}
 _SEQUENCE_BYTES = 64
 
 # Takes the evaluation, what `$` means, and the value before the dot.
@@ -236,6 +242,7 @@ class _Compiler(_ScalarCompiler):
             return self._with_body(node, receiver)
         if node.name not in _METHODS:
             raise NotFastError
+        self.has_loops |= node.name not in _QUICK
         call = _METHODS[node.name]
         args = [self.compile(arg) for arg in node.args]
         is_part = receiver.is_part and all(arg.is_part for arg in args)
@@ -249,7 +256,7 @@ class _Compiler(_ScalarCompiler):
         self._depth += 1
         bodies = [self.compile(arg) for arg in node.args]
         self._depth -= 1
-        self.has_loops |= bool(bodies)
+        self.has_loops = True
         closures = [body.evaluate for body in bodies]
         is_part = receiver.is_part and (node.name in queries.PICKING or all(body.is_part for body in bodies))
         return lambda run, it, value: call(run, value, *closures), is_part
@@ -265,6 +272,7 @@ class _Compiler(_ScalarCompiler):
             return self._map(args)
         if name not in _FUNCTIONS:
             raise NotFastError
+        self.has_loops |= name not in _QUICK
         call = _FUNCTIONS[name]
         codes = [self.compile(arg) for arg in args]
         closures = [code.evaluate for code in codes]
@@ -322,8 +330,8 @@ class _Compiler(_ScalarCompiler):
         ]
 
         def evaluate(run: Run, it: Value) -> Value:
-            entries = {scalar(key(run, it)): value(run, it) for key, value in closures}
-            return mappings.make_mapping(run, entries)
+            mappings.spend_mapping(run, len(closures))
+            return ComputedMapping({scalar(key(run, it)): value(run, it) for key, value in closures})
 
         return _Code(evaluate, is_part=False)
 

@@ -49,27 +49,29 @@ def _contains_value(run: Run, value: Value, item: Value) -> Value:
 
 
 def _set(run: Run, value: Value, key: Value, item: Value) -> Value:
-    return make_mapping(run, {**mapping(value), scalar(key): item})
+    spend_mapping(run, len(mapping(value)) + 1)
+    return ComputedMapping({**value, scalar(key): item})
 
 
 def _delete(run: Run, value: Value, *keys: Value) -> Value:
+    spend_mapping(run, len(mapping(value)))
     dropped = set(map(scalar, keys))
-    return make_mapping(run, {key: item for key, item in mapping(value).items() if key not in dropped})
+    return ComputedMapping({key: item for key, item in value.items() if key not in dropped})
 
 
-def make_mapping(run: Run, entries: dict[Value, Value]) -> Value:
-    """Return a computed mapping."""
-    run.spend(_MAPPING_BYTES + _ENTRY_BYTES * len(entries))
-    return ComputedMapping(entries)
+def spend_mapping(run: Run, count: int) -> None:
+    """Account for a mapping of ``count`` entries."""
+    run.spend(_MAPPING_BYTES + _ENTRY_BYTES * count)
 
 
 def _dict(run: Run, pairs: Value) -> Value:
-    found: dict[Value, Value] = {}
+    found = ComputedMapping()
     for pair in elements(run, pairs):
         if type(pair) not in SEQUENCES:
             raise NotFastError
         found[scalar(pair[0])] = pair[1]
-    return make_mapping(run, found)
+    spend_mapping(run, len(found))
+    return found
 
 
 def _list(run: Run, *items: Value) -> Value:

@@ -23,6 +23,7 @@ from mistral_lite.expressions.fast.values import (
 
 # Longer ones take time that grows with the square of their length.
 _MAX_DIGITS = 300
+_MAX_CHARACTERS = 100
 
 
 def _upper(run: Run, value: Value) -> Value:
@@ -39,23 +40,26 @@ def _built(run: Run, value: str) -> str:
 
 
 def _trim(run: Run, value: Value, characters: Value = None) -> Value:
-    return _built(run, text(value).strip(optional_text(characters)))
+    return _built(run, text(value).strip(_characters(characters)))
 
 
 def _trim_left(run: Run, value: Value, characters: Value = None) -> Value:
-    return _built(run, text(value).lstrip(optional_text(characters)))
+    return _built(run, text(value).lstrip(_characters(characters)))
 
 
 def _trim_right(run: Run, value: Value, characters: Value = None) -> Value:
-    return _built(run, text(value).rstrip(optional_text(characters)))
+    return _built(run, text(value).rstrip(_characters(characters)))
+
+
+def _characters(value: Value) -> str | None:
+    # Each character of a text is looked up in all of them.
+    if value is not None and len(text(value)) > _MAX_CHARACTERS:
+        raise NotFastError
+    return None if value is None else text(value)
 
 
 def _split(run: Run, value: Value, separator: Value = None, count: Value = -1) -> Value:
     return _pieces(run, text(value).split(optional_text(separator), integer(count)))
-
-
-def _right_split(run: Run, value: Value, separator: Value = None, count: Value = -1) -> Value:
-    return _pieces(run, text(value).rsplit(optional_text(separator), integer(count)))
 
 
 def _pieces(run: Run, pieces: list[str]) -> MutableList:
@@ -80,10 +84,6 @@ def _index_of(run: Run, value: Value, part: Value, *start: Value) -> Value:
         return index_of(run, value, part)
     (begin,) = start or (0,)
     return text(value).find(text(part), integer(begin))
-
-
-def _last_index_of(_run: Run, value: Value, part: Value, start: Value = 0) -> Value:
-    return text(value).rfind(text(part), integer(start))
 
 
 def _starts_with(_run: Run, value: Value, *prefixes: Value) -> Value:
@@ -131,7 +131,8 @@ def _number(value: Value) -> Value:
 
 
 def _concat(run: Run, *values: Value) -> Value:
-    return _built(run, "".join(map(text, values)))
+    run.spend(sum(len(text(value)) for value in values))
+    return "".join(values)
 
 
 def _is_empty(_run: Run, value: Value, *options: Value) -> Value:
@@ -165,11 +166,9 @@ METHODS: Mapping[str, Callable[..., Value]] = {
     "trimLeft": _trim_left,
     "trimRight": _trim_right,
     "split": _split,
-    "rightSplit": _right_split,
     "replace": _replace,
     "substring": _substring,
     "indexOf": _index_of,
-    "lastIndexOf": _last_index_of,
     "startsWith": _starts_with,
     "endsWith": _ends_with,
     "join": _join,
