@@ -15,12 +15,27 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from mistral_lite.db.listing import Row, Source, Viewer, only_row, own_or_public
+from mistral_lite.db.statements import Statement
 from mistral_lite.db.tables import cron_slots, cron_triggers
 from mistral_lite.errors import AlreadyExistsError
 from mistral_lite.jsontext import JsonValue, dump
 
 _t = cron_triggers.c
 _s = cron_slots.c
+
+# Asked by every engine, each second.
+_DUE = Statement(
+    sa.select(_t.id)
+    .where(_t.next_execution_time <= sa.bindparam("now"))
+    .order_by(_t.next_execution_time)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+_RETRIES = Statement(
+    sa.select(_s.cron_trigger_id)
+    .where(_s.retry_at <= sa.bindparam("now"))
+    .order_by(_s.retry_at)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +120,7 @@ def list_using(connection: sa.Connection, workflow_id: str) -> list[tuple[str, s
 
 def list_due(connection: sa.Connection, now: datetime, most: int) -> list[str]:
     """Return the ids of the triggers that are due, those first that have been for longest."""
-    statement = (
-        sa.select(_t.id).where(_t.next_execution_time <= now).order_by(_t.next_execution_time).limit(most)
-    )
-    return list(connection.execute(statement).scalars())
+    return [row["id"] for row in _DUE.rows(connection, {"now": now, "most": most})]
 
 
 def claim_due(connection: sa.Connection, trigger_id: str, now: datetime) -> Row | None:
@@ -186,8 +198,8 @@ def give_up_older(connection: sa.Connection, slot: Slot) -> None:
 
 def list_retries(connection: sa.Connection, now: datetime, most: int) -> list[str]:
     """Return the ids of the triggers with a start that is to be repeated now."""
-    statement = sa.select(_s.cron_trigger_id).where(_s.retry_at <= now).order_by(_s.retry_at).limit(most)
-    return list(dict.fromkeys(connection.execute(statement).scalars()))
+    found = _RETRIES.rows(connection, {"now": now, "most": most})
+    return list(dict.fromkeys(row["cron_trigger_id"] for row in found))
 
 
 def claim_retry(connection: sa.Connection, trigger_id: str, now: datetime) -> tuple[Row, Slot] | None:

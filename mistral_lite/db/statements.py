@@ -217,7 +217,15 @@ class _Compiled:
         names = compiled.positiontup if dialect.positional else list(compiled.binds)
         assert names is not None
         self._is_positional = dialect.positional
-        self._parameters = [_Parameter(name, compiled.binds[name], dialect) for name in names]
+        self._parameters = names
+        binds = [compiled.binds[name] for name in names]
+        self._keys = [bind.key for bind in binds]
+        self._constants = {bind.key: bind.value for bind in binds if not bind.required}
+        self._processors = [
+            (position, processor)
+            for position, bind in enumerate(binds)
+            if (processor := bind.type.dialect_impl(dialect).bind_processor(dialect)) is not None
+        ]
         columns = list(construct.exported_columns)
         self._names = [str(column.key) for column in columns]
         self._converters: list[tuple[str, _Converter]] = []
@@ -227,14 +235,14 @@ class _Compiled:
                 self._converters.append((str(column.key), converter))
 
     def ask(self, connection: sa.Connection, parameters: Parameters) -> Later[list[Row]]:
-        found = self._execute(connection, self._bound(parameters), is_many=False, has_rows=True)
+        found = self._execute(connection, self._arguments(parameters), is_many=False, has_rows=True)
         return lambda: self._shaped(found)
 
     def run_many(self, connection: sa.Connection, parameters: Sequence[Parameters]) -> None:
         if len(parameters) == 1:
-            self._execute(connection, self._bound(parameters[0]), is_many=False, has_rows=False)
+            self._execute(connection, self._arguments(parameters[0]), is_many=False, has_rows=False)
         elif parameters:
-            bound = [self._bound(each) for each in parameters]
+            bound = [self._arguments(each) for each in parameters]
             self._execute(connection, bound, is_many=True, has_rows=False)
 
     def _shaped(self, found: Sequence[Sequence[Any]]) -> list[Row]:
@@ -245,10 +253,18 @@ class _Compiled:
                 row[name] = convert(row[name])
         return rows
 
-    def _bound(self, given: Parameters) -> Any:
-        if self._is_positional:
-            return [parameter.value(given) for parameter in self._parameters]
-        return {parameter.name: parameter.value(given) for parameter in self._parameters}
+    def _bound(self, given: Parameters) -> list[object]:
+        """Return what the parameters of the text stand for, in order."""
+        values = {**self._constants, **given}
+        bound: list[Any] = [values[key] for key in self._keys]
+        for position, process in self._processors:
+            bound[position] = process(bound[position])
+        return bound
+
+    def _arguments(self, given: Parameters) -> object:
+        """Return the parameters as the driver takes them."""
+        bound = self._bound(given)
+        return bound if self._is_positional else dict(zip(self._parameters, bound, strict=True))
 
     def _execute(
         self, connection: sa.Connection, bound: Any, *, is_many: bool, has_rows: bool
@@ -298,23 +314,6 @@ class _Pipelined(_Compiled):
         if not pipeline.is_open:
             _send(connection)
         return queued
-
-
-class _Parameter:
-    """One value of a compiled statement: given at each execution, or constant."""
-
-    def __init__(self, name: str, bind: sa.BindParameter[Any], dialect: sa.Dialect) -> None:
-        self.name = name
-        self._key = bind.key
-        self._convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
-        self._is_given = bind.required
-        self._constant = None if bind.required else self._converted(bind.value)
-
-    def value(self, given: Parameters) -> object:
-        return self._converted(given[self._key]) if self._is_given else self._constant
-
-    def _converted(self, value: object) -> object:
-        return value if self._convert is None else self._convert(value)
 
 
 def _translated(connection: sa.Connection, error: Exception) -> BaseException:

@@ -1,6 +1,6 @@
 """Connections and transactions, the same for SQLite, PostgreSQL and MariaDB.
 
-One way in: ``Database.read()`` and ``Database.write()`` yield a connection inside one transaction.
+One way in: ``Database.read()`` and ``Database.write()`` yield a connection, the latter inside one transaction.
 PostgreSQL and MariaDB run at READ COMMITTED: a statement sees what was committed before it, which the row
 lock on an execution's root relies on. SQLite has one writer: a lock in this process hands the turn over, and
 ``BEGIN IMMEDIATE`` takes the file's lock before the first statement, so that nobody ever meets a lock

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,11 @@ class FakeEngine:
     is_away: bool = False
     taken: list[dict[str, Any]] = field(default_factory=list)
     effects: dict[str, Callable[[sa.Connection, Mapping[str, Any]], None]] = field(default_factory=dict)
+    queue_rings: int = 0
+
+    def ring_queues(self) -> None:
+        """Count."""
+        self.queue_rings += 1
 
     def ring(self, root_execution_ids: Sequence[str]) -> None:
         """Consume the rows of these trees, unless away."""
@@ -259,12 +265,22 @@ def server_url() -> Iterator[str | None]:
     admin.dispose()
 
 
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with all tables, to copy: making them takes ten times as long."""
+    path = tmp_path_factory.mktemp("empty") / "empty.sqlite"
+    database = Database(f"sqlite:///{path}")
+    tables.metadata.create_all(database.engine)
+    database.dispose()
+    return path
+
+
 @pytest.fixture
-def database(tmp_path: Path, server_url: str | None) -> Iterator[Database]:
+def database(tmp_path: Path, server_url: str | None, empty_file: Path) -> Iterator[Database]:
     """An empty database with all tables: SQLite, or the one on the server."""
-    database = Database(server_url or f"sqlite:///{tmp_path}/test.sqlite")
     if server_url is None:
-        tables.metadata.create_all(database.engine)
+        shutil.copy(empty_file, tmp_path / "test.sqlite")
+    database = Database(server_url or f"sqlite:///{tmp_path}/test.sqlite")
     yield database
     if server_url is not None:
         # A test may have dropped a table.

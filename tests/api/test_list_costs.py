@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -52,9 +52,13 @@ def explained(database: Database, work: Callable[[], object]) -> list[tuple[str,
         sa.event.remove(database.engine, "before_cursor_execute", note)
     found = []
     with database.read() as connection:
+        driver: Any = connection.connection.driver_connection
         for text, values in queries:
-            answer = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}", values).scalar_one()
-            (plan,) = json.loads(answer) if isinstance(answer, str) else answer
+            # Statements that pass by the driver's cursors have their parameters as PostgreSQL writes them.
+            is_raw = isinstance(values, list)
+            cursor = psycopg.RawCursor(driver) if is_raw else driver.cursor()
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}", values[0] if is_raw else values)
+            ((plan,),) = cursor.fetchone()
             found.append((text, rows_touched(plan["Plan"])))
     return found
 

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ KNOWN = {
     "event_triggers": [IDS[32]],
     "executions": [IDS[1], IDS[2], IDS[3]],
     "members": [IDS[31], "act", quote(PROJECT)],
+    "queue_doorbells": ["secret"],
     "tasks": [IDS[11], IDS[12], IDS[21]],
     "workbooks": ["wb"],
     "workflows": ["fuzzed", "unused"],
@@ -258,6 +260,10 @@ def fill(api: Any, folder: Path) -> None:
         tables.resource_members,
         {**share, "id": IDS[41], "project_id": PROJECT, "member_id": "act"},
         {**share, "id": IDS[42], "project_id": "another", "member_id": PROJECT},
+    )
+    doorbell = {"doorbell_hash": sha256(b"secret").hexdigest()}
+    api.put_rows(
+        tables.queues, {**doorbell, "id": IDS[41], "name": "q", "project_id": PROJECT, "created_at": NOW}
     )
     api.put_workflow(1)
     api.put_workflow(2, state="PAUSED")

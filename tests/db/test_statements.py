@@ -124,3 +124,75 @@ def test_a_lost_connection_is_an_outage_and_the_next_one_serves(database: Databa
         lose()
     for _ in range(3):
         assert everything(database) == []
+
+
+postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+
+
+def test_what_a_block_asks_is_answered_when_it_ends(database: Database) -> None:
+    with database.write() as connection:
+        with pipelined(connection):
+            before = ALL.ask(connection, {})
+            WRITING.insert.run(connection, timer(1))
+            after = ALL.ask(connection, {})
+        assert (before(), after()) == ([], [timer(1)])
+
+
+@postgresql
+def test_a_block_may_commit(database: Database) -> None:
+    with database.write() as connection:
+        with pipelined(connection, commits=True):
+            WRITING.insert.run(connection, timer(1))
+        assert everything(database) == [timer(1)], "others see it at once"
+    assert everything(database) == [timer(1)]
+
+
+def test_a_block_that_fails_does_not_commit(database: Database) -> None:
+    def insert_twice() -> None:
+        with database.write() as connection, pipelined(connection, commits=True):
+            WRITING.insert.run(connection, timer(1))
+            WRITING.insert.run(connection, timer(1))
+
+    with pytest.raises(IntegrityError):
+        insert_twice()
+    assert everything(database) == []
+
+
+def test_a_block_that_is_left_by_an_error_sends_nothing(database: Database) -> None:
+    def fail() -> None:
+        with database.write() as connection, pipelined(connection, commits=True):
+            WRITING.insert.run(connection, timer(1))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert everything(database) == []
+
+
+@postgresql
+def test_much_may_go_both_ways_at_once(database: Database) -> None:
+    # More than the buffers between client and server hold, in either direction.
+    echo = Statement(sa.select(sa.bindparam("text", type_=sa.Text).label("text")))
+    text = "x" * 1_000_000
+    with database.write() as connection:
+        with pipelined(connection):
+            asked = [echo.ask(connection, {"text": text}) for _ in range(20)]
+        assert [answer() for answer in asked] == [[{"text": text}]] * 20
+
+
+@postgresql
+def test_statements_stay_prepared_after_a_rollback(database: Database) -> None:
+    prepared = "SELECT count(*) FROM pg_prepared_statements"
+
+    def count_and_fail() -> None:
+        with database.write() as connection:
+            assert ALL.rows(connection, {}) == []
+            # The driver prepares what it has seen a few times.
+            counts.append([connection.exec_driver_sql(prepared).scalar_one() for _ in range(9)][-1])
+            raise ZeroDivisionError
+
+    counts: list[int] = []
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            count_and_fail()
+    assert counts[0] == counts[1] == counts[2] > 1

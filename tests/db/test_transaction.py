@@ -198,6 +198,23 @@ def test_idle_connections_that_died_do_not_stay_in_the_pool(backend, database):
     idle.dispose()
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_what_is_written_after_reads_over_the_same_connection_is_one_transaction(database):
+    single = Database(database.url.render_as_string(hide_password=False), pool_size=1)
+    with single.read() as connection:
+        assert keys(connection) == []
+    with pytest.raises(sa.exc.ProgrammingError), single.read() as connection:
+        connection.exec_driver_sql("SELECT nothing FROM nowhere")
+
+    with pytest.raises(ZeroDivisionError), single.write() as connection:  # noqa: PT012 - the block is the subject
+        put(connection, "lost")
+        1 / 0  # noqa: B018 - anything that breaks off
+
+    with single.read() as connection:
+        assert keys(connection) == []
+    single.dispose()
+
+
 def test_a_mistake_in_a_statement_is_no_outage(database):
     with pytest.raises(sa.exc.IntegrityError), database.write() as connection:  # noqa: PT012 - the block is the subject
         put(connection, "a")
