@@ -17,13 +17,14 @@ from mistral_lite.rpc.protocol import ExchangeReply, ExchangeRequest
 class Ticket:
     """One call of an executor, until it is answered; to be parked until ``deadline`` (monotonic seconds).
 
-    ``tell`` gets the answer as well, from the engine's own thread; it must not block.
+    Who calls waits until ``given_up_at`` at most. ``tell`` gets the answer as well, from the engine's own thread; it must not block.
     """
 
     def __init__(
         self,
         request: ExchangeRequest,
         deadline: float,
+        given_up_at: float,
         tell: Callable[[ExchangeReply | None], None] | None = None,
     ) -> None:
         self.request = request
@@ -33,6 +34,7 @@ class Ticket:
         # Whether its leases were renewed: a parked call is looked at many times.
         self.is_renewed = not request.running
         self.deadline = deadline
+        self.given_up_at = given_up_at
         self._answered = threading.Event()
         self._reply: ExchangeReply | None = None
 

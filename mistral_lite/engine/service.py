@@ -31,7 +31,7 @@ from mistral_lite.engine.isolation import Isolation
 from mistral_lite.engine.mailbox import Mailbox, Ticket
 from mistral_lite.engine.turn import Turn
 from mistral_lite.errors import InternalError, UnavailableError
-from mistral_lite.rpc.protocol import ExchangeReply, ExchangeRequest
+from mistral_lite.rpc.protocol import REPLY_PATIENCE_S, ExchangeReply, ExchangeRequest
 from mistral_lite.workflow.library import Library
 
 LOG = logging.getLogger(__name__)
@@ -139,7 +139,9 @@ class Engine:
         """
         if request.capacity or request.running:
             self._heard.add(request.executor_id)
-        ticket = Ticket(request, self._monotonic() + request.wait_s, tell)
+        deadline = self._monotonic() + request.wait_s
+        patience_s = _PATIENCE_S if tell is None else REPLY_PATIENCE_S
+        ticket = Ticket(request, deadline, deadline + patience_s, tell)
         self._mailbox.put(ticket)
         return ticket
 
@@ -209,7 +211,7 @@ class Engine:
         waiting = sorted(root_ids | self._skipped_root_ids)
         agenda = Agenda(
             root_ids=set(waiting[:_MOST_TREES]),
-            tickets=[*tickets, *self._parked],
+            tickets=self._without_abandoned([*tickets, *self._parked]),
             may_have_waiting=self._may_have_waiting,
             excluded=self._isolation.excluded,
         )
@@ -221,6 +223,18 @@ class Engine:
             self._known_timers.discard(timer_id)
             agenda.timers.append((timer_id, root_id))
         return agenda
+
+    def _without_abandoned(self, tickets: list[Ticket]) -> list[Ticket]:
+        """Leave out the calls that their executors have given up: what such a call is given, nobody holds."""
+        now = self._monotonic()
+        disowned = {call_id for ticket in tickets for call_id in ticket.request.disowned}
+        kept = []
+        for ticket in tickets:
+            if ticket.request.call_id in disowned or ticket.given_up_at < now:
+                ticket.answer(None)
+            else:
+                kept.append(ticket)
+        return kept
 
     def _take_turn(self, agenda: Agenda) -> None:
         is_sweep = self._monotonic() >= self._next_sweep or (self._has_backlog and not self._skipped_root_ids)

@@ -48,8 +48,13 @@ class Ledger:
         self._capacity = capacity
         self._backoff_min_s = backoff_min_s
         self._backoff_max_s = backoff_max_s
-        # Reentrant (the default lock of a condition): waiting methods call the others.
-        self._changed = threading.Condition()
+        # Reentrant: methods call each other. What is waited for: a reason for a call, the end of what came with the
+        # last call, and that nothing is held or owed. Each wakes only those who have something to do then.
+        self._lock = threading.RLock()
+        self._reason = threading.Condition(self._lock)
+        self._company = threading.Condition(self._lock)
+        self._idle = threading.Condition(self._lock)
+        self._company_waiters = 0
         self._held: dict[AttemptRef, _Held] = {}
         self._owed: dict[AttemptRef, _Owed] = {}
         # Held, and no report has waited for them yet.
@@ -70,7 +75,7 @@ class Ledger:
 
     def reserve(self) -> int:
         """Reserve all free slots for one call and return how many; none while draining."""
-        with self._changed:
+        with self._lock:
             count = self._free()
             self._reserved += count
             return count
@@ -80,7 +85,7 @@ class Ledger:
 
         An attempt that is held or reported already is ignored. While draining, everything is handed back.
         """
-        with self._changed:
+        with self._lock:
             self._reserved -= reserved
             admitted: list[ActionRequest] = []
             for request in requests:
@@ -92,31 +97,31 @@ class Ledger:
                     self._held[request.ref] = _Held(request=request, renewed_s=now_s)
                     self._fresh.add(request.ref)
                     admitted.append(request)
-            self._changed.notify_all()
             return admitted
 
     def begin(self, ref: AttemptRef) -> bool:
         """Mark an attempt as begun; False if it was lost or handed back meanwhile and must not run."""
-        with self._changed:
+        with self._lock:
             held = self._held.get(ref)
             if held is None:
                 return False
             if held.lost:
                 del self._held[ref]
-                self._changed.notify_all()
+                self._fresh.discard(ref)
+                self._tell_change()
                 return False
             held.begun = True
             return True
 
     def finish(self, report: ActionReport) -> bool:
         """End an attempt and owe its report; False if its lease was lost, then the report is dropped."""
-        with self._changed:
+        with self._lock:
             held = self._held.pop(report.ref, None)
             self._fresh.discard(report.ref)
             accepted = held is not None and not held.lost
             if accepted:
                 self._owe(report)
-            self._changed.notify_all()
+            self._tell_change()
             return accepted
 
     def lose(self, refs: Iterable[AttemptRef]) -> list[AttemptRef]:
@@ -124,7 +129,7 @@ class Ledger:
 
         A report that is owed for a lost attempt is dropped: the engine would refuse it.
         """
-        with self._changed:
+        with self._lock:
             news: list[AttemptRef] = []
             for ref in refs:
                 held = self._held.get(ref)
@@ -133,12 +138,12 @@ class Ledger:
                     news.append(ref)
                 elif held is None:
                     self._owed.pop(ref, None)
-            self._changed.notify_all()
+            self._tell_idle()
             return news
 
     def running(self, renewed_before_s: float) -> tuple[AttemptRef, ...]:
         """Return the attempts whose leases were last renewed, or given, before ``renewed_before_s``."""
-        with self._changed:
+        with self._lock:
             return tuple(
                 ref
                 for ref, held in self._held.items()
@@ -147,31 +152,33 @@ class Ledger:
 
     def renew(self, refs: Iterable[AttemptRef], now_s: float) -> None:
         """Take note that the engine has heard that these attempts run."""
-        with self._changed:
+        with self._lock:
             for ref in refs:
                 if ref in self._held:
                     self._held[ref].renewed_s = now_s
 
     def drain(self) -> None:
         """Take nothing new from now on and hand back what was not begun."""
-        with self._changed:
+        with self._lock:
             self._draining = True
             for ref in [ref for ref, held in self._held.items() if not held.begun]:
+                self._fresh.discard(ref)
                 if not self._held.pop(ref).lost:
                     self._owe(_returned(ref))
-            self._changed.notify_all()
+            self._tell_change()
 
     def close(self) -> None:
         """Let nobody wait for reports any more: the thread that sends them is to end."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._reason.notify_all()
+            self._company.notify_all()
 
     # Reports
 
     def take_reports(self, now_s: float, limit: int | None = None) -> tuple[ActionReport, ...]:
         """Return the reports that are due, oldest first, and mark them as being sent."""
-        with self._changed:
+        with self._lock:
             due = [item for item in self._owed.values() if not item.sending and item.not_before_s <= now_s]
             for item in due[:limit]:
                 item.sending = True
@@ -179,7 +186,7 @@ class Ledger:
 
     def settle(self, sent: Iterable[ActionReport], settled: Collection[AttemptRef], now_s: float) -> None:
         """Forget the ``settled`` ones among ``sent``; the others become due again after a growing delay."""
-        with self._changed:
+        with self._lock:
             done = set(settled)
             for report in sent:
                 item = self._owed.get(report.ref)
@@ -192,11 +199,11 @@ class Ledger:
                 item.sending = False
                 item.failures = min(item.failures + 1, 30)
                 item.not_before_s = now_s + delay_s
-            self._changed.notify_all()
+            self._tell_idle()
 
     def next_report_in_s(self, now_s: float) -> float | None:
         """Return the seconds until a report is due (0: now), or None if none is owed."""
-        with self._changed:
+        with self._lock:
             times = [item.not_before_s for item in self._owed.values() if not item.sending]
             return max(min(times) - now_s, 0.0) if times else None
 
@@ -210,7 +217,7 @@ class Ledger:
         Due reports are a reason, at most ``limit`` of them. So are free slots, or leases that were not renewed for
         ``renew_after_s``, as long as no other call is parked. Whoever gets a call must end it with ``end_call``.
         """
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return None
             renewed_before_s = now_s - renew_after_s
@@ -218,17 +225,19 @@ class Ledger:
             if reports or (self._may_park(now_s) and (self._free() > 0 or self.running(renewed_before_s))):
                 may_park = self._may_park(now_s) and self._free() > 0
                 self._is_parked = self._is_parked or may_park
+                if self._owes_unsent():
+                    # Due later: somebody else must see to it if this call lasts.
+                    self._reason.notify()
                 return Opening(reports=reports, reserved=self.reserve(), may_park=may_park)
-            self._changed.wait(self._next_reason_in_s(now_s, look_s, renew_after_s))
+            self._reason.wait(self._next_reason_in_s(now_s, look_s, renew_after_s))
             return None
 
     def end_call(self, opening: Opening, park_not_before_s: float) -> None:
         """Take note that a call has ended; the next one is not parked before ``park_not_before_s``."""
-        with self._changed:
+        with self._lock:
             if opening.may_park:
                 self._is_parked = False
             self._park_not_before_s = max(self._park_not_before_s, park_not_before_s)
-            self._changed.notify_all()
 
     def wait_for_company(self, timeout_s: float) -> None:
         """Let the next call wait, at most ``timeout_s``, for attempts that came with the last one.
@@ -236,9 +245,11 @@ class Ledger:
         Short actions that began together then go back together, and with the call that asks for more. Each attempt
         is waited for only once, and only if there is a call to be made.
         """
-        with self._changed:
+        with self._lock:
             if self._fresh and (self._owes_unsent() or not self._is_parked):
-                self._changed.wait_for(lambda: self._closed or not self._fresh, timeout_s)
+                self._company_waiters += 1
+                self._company.wait_for(lambda: self._closed or not self._fresh, timeout_s)
+                self._company_waiters -= 1
                 self._fresh.clear()
 
     def _may_park(self, now_s: float) -> bool:
@@ -259,8 +270,8 @@ class Ledger:
 
     def wait_until_idle(self, timeout_s: float) -> bool:
         """Wait until nothing is held or owed; False if that did not happen in ``timeout_s``."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._held and not self._owed, timeout_s)
+        with self._lock:
+            return self._idle.wait_for(lambda: not self._held and not self._owed, timeout_s)
 
     def _free(self) -> int:
         return 0 if self._draining else max(self._capacity - len(self._held) - self._reserved, 0)
@@ -270,6 +281,18 @@ class Ledger:
 
     def _owe(self, report: ActionReport) -> None:
         self._owed[report.ref] = _Owed(report=report)
+
+    def _tell_change(self) -> None:
+        """Wake one of those who make calls, as all look for the same, and who waits for the end."""
+        if self._company_waiters == 0:
+            self._reason.notify()
+        elif not self._fresh:
+            self._company.notify_all()
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        if not self._held and not self._owed:
+            self._idle.notify_all()
 
 
 def _returned(ref: AttemptRef) -> ActionReport:

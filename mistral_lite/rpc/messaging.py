@@ -28,13 +28,10 @@ from oslo_messaging.exceptions import MessagingException  # noqa: E402
 from mistral_lite import log  # noqa: E402
 from mistral_lite.errors import MistralLiteError, UnavailableError  # noqa: E402
 from mistral_lite.rpc import patience  # noqa: E402
-from mistral_lite.rpc.protocol import ExchangeReply, ExchangeRequest  # noqa: E402
+from mistral_lite.rpc.protocol import REPLY_PATIENCE_S, ExchangeReply, ExchangeRequest  # noqa: E402
 
 LOG = logging.getLogger(__name__)
 
-# How long an answer may take beyond the time that a call asked to be parked. An engine that died takes the calls
-# parked with it along, and so long does an executor not know.
-_PATIENCE_S = 5.0
 _RING_PAUSE_S = 1.0
 
 # Foreign errors of a bus that is away; oslo.messaging lets those of its driver through.
@@ -68,7 +65,7 @@ class RemoteEngine:
 
     def exchange(self, request: ExchangeRequest) -> ExchangeReply:
         """Make one call. Raises ``UnavailableError`` if no answer comes, for whatever reason."""
-        caller = self._client.prepare(timeout=request.wait_s + _PATIENCE_S)
+        caller = self._client.prepare(timeout=request.wait_s + REPLY_PATIENCE_S)
         try:
             return ExchangeReply.from_json(caller.call({}, "exchange", request=request.to_json()))
         except oslo_messaging.RemoteError as error:

@@ -16,6 +16,10 @@ from mistral_lite.jsontext import JsonObject, JsonValue
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+# How long who calls an engine over the bus waits for an answer beyond the time that the call may be parked. An engine
+# that died takes the calls parked with it along, and so long does an executor not know.
+REPLY_PATIENCE_S = 5.0
+
 
 class Outcome(StrEnum):
     """What became of one attempt of an action, as its executor saw it."""

@@ -6,12 +6,14 @@ call that wants nothing shows that everything that was rung before is done. Leas
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+import kombu
 import pytest
 import sqlalchemy as sa
 
@@ -40,6 +42,21 @@ from mistral_lite.workflow.starting import prepare_start
 NEVER_S = 3600.0
 PATIENCE_S = 120.0
 PROJECT = "p"
+
+
+@pytest.fixture(scope="session")
+def bus_url() -> str:
+    """The broker."""
+    url = os.environ.get("MISTRAL_LITE_TEST_RABBITMQ") or "rabbit://guest:guest@127.0.0.1:5672/"
+    try:
+        with kombu.Connection(url.replace("rabbit://", "amqp://", 1), connect_timeout=30) as connection:
+            connection.connect()
+    except OSError as error:
+        reason = "no RabbitMQ (see MISTRAL_LITE_TEST_RABBITMQ)"
+        if os.environ.get("CI") == "true":
+            raise AssertionError(reason) from error
+        pytest.skip(reason)
+    return url
 
 
 class FakeApi:

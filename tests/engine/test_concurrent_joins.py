@@ -12,7 +12,7 @@ from mistral_lite.errors import UnavailableError
 from mistral_lite.rpc.protocol import ActionReport, Outcome
 
 ENGINES = 3
-EXECUTIONS = 200
+EXECUTIONS = 80
 BRANCHES = 20
 # Reports in one call; each call goes to another engine than its neighbours.
 CALL = 25
@@ -43,7 +43,7 @@ def insist(service, engine, **values):
             continue
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_branches_of_many_executions_end_at_once_on_three_engines(idle):
     for _ in range(ENGINES):

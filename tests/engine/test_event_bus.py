@@ -6,7 +6,6 @@ fails them.
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -27,21 +26,6 @@ from mistral_lite.rpc.notifications import NotificationBus
 import oslo_messaging  # isort: skip
 
 PATIENCE_S = 120.0
-
-
-@pytest.fixture(scope="session")
-def bus_url() -> str:
-    """The broker."""
-    url = os.environ.get("MISTRAL_LITE_TEST_RABBITMQ") or "rabbit://guest:guest@127.0.0.1:5672/"
-    try:
-        with kombu.Connection(url.replace("rabbit://", "amqp://", 1), connect_timeout=30) as connection:
-            connection.connect()
-    except OSError as error:
-        reason = "no RabbitMQ (see MISTRAL_LITE_TEST_RABBITMQ)"
-        if os.environ.get("CI") == "true":
-            raise AssertionError(reason) from error
-        pytest.skip(reason)
-    return url
 
 
 @pytest.fixture

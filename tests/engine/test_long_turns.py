@@ -14,9 +14,16 @@ from mistral_lite.actions.registry import ActionRegistry, ActionSettings
 from mistral_lite.db import tables
 from mistral_lite.db.transaction import Database
 from mistral_lite.engine.service import Engine, EngineSettings
+from mistral_lite.errors import UnavailableError
 from mistral_lite.expressions.base import ExpressionSettings
 from mistral_lite.expressions.evaluator import Evaluator
-from mistral_lite.rpc.protocol import ActionRequest, AttemptRef, ExchangeRequest, Outcome
+from mistral_lite.rpc.protocol import (
+    REPLY_PATIENCE_S,
+    ActionRequest,
+    AttemptRef,
+    ExchangeRequest,
+    Outcome,
+)
 from mistral_lite.workflow.library import Library
 from tests.engine.conftest import FakeApi, said
 
@@ -58,10 +65,10 @@ class Busy:
             self._is_slow = False
         return self._registry.find(name)
 
-    def call(self, **values):
+    def call(self, tell=None, **values):
         self._calls += 1
         given = {"executor_id": "e1", "call_id": f"call-{self._calls}", **values}
-        return self.engine.accept(ExchangeRequest(**given))
+        return self.engine.accept(ExchangeRequest(**given), tell)
 
     def start(self, *, is_slow: bool = False) -> ActionRequest:
         """Start a workflow and take its action; the turn that starts it may be a slow one."""
@@ -128,3 +135,43 @@ def test_an_executor_that_is_silent_after_a_long_turn_as_well_loses_its_leases(b
     assert busy.state(held) == "RUNNING"
     busy.pass_time(LONG_S)
     assert busy.state(held) == "ERROR"
+
+
+def test_a_call_that_another_one_disowns_gets_no_work(busy):
+    # Both arrived during a long turn: the executor has given the first one up, and will not say so again.
+    first = busy.call(capacity=1)
+    second = busy.call(capacity=1, disowned=(first.request.call_id,))
+    busy.engine.ring([busy.api.start("one")])
+    busy.engine.go_on(0)
+
+    with pytest.raises(UnavailableError):
+        first.wait(0)
+    (action,) = second.wait(0).actions
+    busy.report(action)
+    assert busy.state(action) == "SUCCESS"
+
+
+def test_a_parked_call_that_another_one_disowns_gets_no_work(busy):
+    parked = busy.call(capacity=1, wait_s=60)
+    busy.engine.go_on(0)
+    assert not parked.is_answered
+    busy.call(disowned=(parked.request.call_id,))
+    busy.engine.go_on(0)
+    action = busy.start()
+
+    with pytest.raises(UnavailableError):
+        parked.wait(0)
+    busy.report(action)
+    assert busy.state(action) == "SUCCESS"
+
+
+def test_a_call_over_the_bus_that_waited_too_long_gets_no_work(busy):
+    # Its executor may have said so to another engine.
+    late = busy.call(capacity=1, wait_s=2, tell=lambda _: None)
+    busy.database.passed_s += 2 + REPLY_PATIENCE_S + 1
+    action = busy.start()
+
+    with pytest.raises(UnavailableError):
+        late.wait(0)
+    busy.report(action)
+    assert busy.state(action) == "SUCCESS"

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from mistral_lite.db import tables
 from mistral_lite.errors import UnavailableError
-from mistral_lite.rpc.protocol import AttemptRef, Outcome
+from mistral_lite.rpc.protocol import AttemptRef, ExchangeReply, Outcome
 
 everywhere = pytest.mark.parametrize("backend", ["sqlite", "postgresql", "mariadb"], indirect=True)
 
@@ -84,6 +84,36 @@ def test_a_parked_call_is_answered_when_there_is_work(service, pool):
 
     (action,) = parked.result()
     assert action.input == {"output": "x"}
+
+
+def test_a_call_that_reports_may_be_parked_once_its_report_is_committed(service, pool):
+    service.api.upload(SYNC)
+    first = service.start("once")
+    (action,) = service.claim()
+    parked = pool.submit(service.report, action, capacity=1, wait_s=60.0)
+    while service.state(first) != "SUCCESS":
+        service.exchange(executor_id="nobody")
+    assert not parked.done()
+
+    service.start("once")
+
+    reply = parked.result()
+    assert reply.settled == (action.ref,)
+    assert len(reply.actions) == 1
+
+
+def test_a_parked_call_that_reported_goes_home_with_its_reports_settled(service, pool):
+    service.api.upload(SYNC)
+    first = service.start("once")
+    (action,) = service.claim()
+    parked = pool.submit(service.report, action, capacity=1, wait_s=60.0)
+    while service.state(first) != "SUCCESS":
+        service.exchange(executor_id="nobody")
+
+    # An executor that takes no more work wants its parked call back.
+    service.exchange()
+
+    assert parked.result() == ExchangeReply(settled=(action.ref,))
 
 
 def test_actions_beyond_the_capacity_wait_for_the_next_call(service):
