@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 place = urlsplit(sys.argv[1])
 try:
-    socket.create_connection((place.hostname, place.port), timeout=3).close()
+    socket.create_connection((place.hostname, place.port), timeout=30).close()
 except OSError:
     sys.exit(1)
 PROBE

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import pytest
 from mistral_lib.actions import Action
+from mistral_lib.actions.context import SecurityContext
 
 from mistral_lite.actions import plugins
+from mistral_lite.actions.context import build_context
 from mistral_lite.actions.egress import HttpSettings
 from mistral_lite.actions.queues import QUEUE_ACTIONS
 from mistral_lite.actions.registry import ActionRegistry, ActionSettings, describe_class
 from mistral_lite.actions.std.http import HttpAction
-from mistral_lite.errors import InputError, NotFoundError
+from mistral_lite.errors import ForbiddenError, InputError, NotFoundError
 from mistral_lite.workflow.descriptors import ActionDescriptor, ActionParameter
 
 HTTP_SIGNATURE = (
@@ -109,6 +112,22 @@ def test_actions_on_queues(registry, name, signature, is_sync):
 def test_without_embedded_queues_their_names_are_free():
     registry = ActionRegistry.load(ActionSettings(load_plugins=False, embedded_queues=False))
     assert not [name for name in QUEUE_ACTIONS if registry.find(name) is not None]
+
+
+def test_with_a_zaqar_executors_act_and_engines_wait(registry):
+    def connect(security):
+        raise ForbiddenError(f"nobody lets {security.user_name} in")
+
+    # Whether there are embedded queues does not matter then.
+    settings = ActionSettings(load_plugins=False, embedded_queues=False, connect_queues=connect)
+    connected = ActionRegistry.load(settings)
+    for name in QUEUE_ACTIONS:
+        descriptor, embedded = connected.get(name), registry.get(name)
+        assert (descriptor.worker is None) == (name != "zaqar.queue_wait")
+        assert replace(descriptor, worker=None) == replace(embedded, worker=None)
+    context = build_context({}, SecurityContext(user_name="alice"))
+    with pytest.raises(ForbiddenError, match="nobody lets alice in"):
+        connected.instantiate("zaqar.queue_pop", {"queue_name": "q"}).run(context)
 
 
 def test_an_unknown_action(registry):

@@ -81,8 +81,13 @@ def test_a_figure_of_the_reference_stands_for_the_rounds_that_it_sat_out():
 
 
 def test_of_times_less_is_better():
-    found = results(("latency", "distributed", 1, 10.0), ("latency", "reference", 1, 100.0))
-    assert found.ratio(BY_NAME["latency"], "distributed") == 10.0
+    found = results(
+        ("latency", "distributed", 1, 10.0),
+        ("latency", "distributed", 2, 10.0),
+        ("latency", "reference", 1, 100.0),
+        ("latency", "reference", 2, 200.0),
+    )
+    assert found.ratio(BY_NAME["latency"], "distributed") == 15.0
     assert [target.is_met for target in found.all_targets()] == [True]
 
 

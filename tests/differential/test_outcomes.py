@@ -13,7 +13,7 @@ from differential.runner import Outcome, Pace, run_cases
 CASES = load_cases()
 REFERENCE = records.load(records.REFERENCE)
 HERE = records.load(records.HERE)
-PACE = Pace(poll_s=0.1, still_s=1.0, deadline_s=30.0)
+PACE = Pace(poll_s=0.1, still_s=1.0, deadline_s=120.0)
 
 
 @pytest.fixture(scope="session")

@@ -52,17 +52,17 @@ def unavailable(reason: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
+def template() -> Iterator[Template]:
     server = required("POSTGRESQL")
     required("RABBITMQ")
-    template = Template(server, tmp_path_factory.mktemp("template"))
+    template = Template(server)
     yield template
     template.drop()
 
 
 @pytest.fixture(scope="session")
-def _mariadb(tmp_path_factory: pytest.TempPathFactory) -> MariaDB:
-    return MariaDB(required("MARIADB"), tmp_path_factory.mktemp("mariadb"))
+def _mariadb() -> MariaDB:
+    return MariaDB(required("MARIADB"))
 
 
 @pytest.fixture(scope="session")

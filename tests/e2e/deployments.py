@@ -6,6 +6,7 @@ Roles are named as their command is (``engine``), and further processes of a rol
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -28,6 +29,8 @@ import sqlalchemy as sa
 from client_commands.runner import in_this_process
 from free_ports import free_port
 from neighbours import TcpProxy
+
+from mistral_lite.cli import db
 
 FINISHED = frozenset({"SUCCESS", "ERROR", "CANCELLED"})
 
@@ -457,15 +460,14 @@ class ThreeProcesses(Deployment):
 class MariaDB:
     """Databases on a MariaDB server, in place of copies of a ``Template``."""
 
-    def __init__(self, server: str, folder: Path) -> None:
+    def __init__(self, server: str) -> None:
         self._server = sa.make_url(server).set(drivername="mysql+pymysql")
-        self._folder = folder
 
     def copy(self, name: str) -> str:
         """Make the database ``name`` with all tables and return its URL."""
         self._execute(f"CREATE DATABASE {name}")
         url = self._server.set(database=name).render_as_string(hide_password=False)
-        _upgrade(url, self._folder)
+        db.upgrade(url)
         return url
 
     def drop(self, name: str) -> None:
@@ -484,25 +486,27 @@ class OnMariaDB(ThreeProcesses):
     kind = "mariadb"
 
 
-def _upgrade(url: str, folder: Path) -> None:
-    config_file = folder / "upgrade.conf"
-    config_file.write_text(f"[database]\nconnection = {url}\n")
-    upgrade = Process(["db", "upgrade", "--config-file", str(config_file)], folder / "upgrade.log", {})
-    assert upgrade.wait() == 0, upgrade.said()
-
-
 class Template:
     """An empty database with all tables, from which each deployment gets its copy."""
 
-    def __init__(self, server: str, folder: Path) -> None:
+    def __init__(self, server: str) -> None:
         self._server = server
         self._name = f"mistral_lite_e2e_template_{uuid.uuid4().hex[:10]}"
         self._execute(f'CREATE DATABASE "{self._name}"')
-        _upgrade(self._url(self._name), folder)
+        # In this process: one of its own needs more time to start than for the work.
+        db.upgrade(self._url(self._name))
 
     def copy(self, name: str) -> str:
         """Make the database ``name`` and return its URL."""
-        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._name}"')
+
+        def is_made() -> bool:
+            # On the server a connection to the template ends a moment later than here.
+            with contextlib.suppress(psycopg.errors.ObjectInUse):
+                self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._name}"')
+                return True
+            return False
+
+        eventually(is_made, what=f"{name} is a copy of the template")
         return self._url(name)
 
     def drop(self, name: str | None = None) -> None:

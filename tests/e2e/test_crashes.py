@@ -56,7 +56,7 @@ def start_in_spite_of_crashes(deployment: Deployment, workflow: str, role: str) 
         if not deployment.is_running(role):
             return True
         # All-in-one, the API comes up and dies together with what is to crash.
-        with contextlib.suppress(requests.ConnectionError):
+        with contextlib.suppress(requests.RequestException):
             return bool(deployment.start_execution(workflow, id=execution_id))
         return False
 

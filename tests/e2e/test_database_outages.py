@@ -40,7 +40,7 @@ def server() -> Iterator[PostgreSQL]:
 @pytest.fixture(scope="module")
 def _deployment(server: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreeProcesses]:
     rabbitmq = required("RABBITMQ")
-    template = Template(server.url, tmp_path_factory.mktemp("template"))
+    template = Template(server.url)
     folder = tmp_path_factory.mktemp("outages")
     deployment = ThreeProcesses(folder, SHORT_LEASES, template=template, rabbitmq=rabbitmq)
     deployment.is_patient = True

@@ -93,7 +93,7 @@ def on_postgresql(disk: SmallDisk, tmp_path: Path) -> Iterator[Deployment]:
     rabbitmq = required("RABBITMQ")
     server = PostgreSQL()
     try:
-        template = Template(server.url, tmp_path)
+        template = Template(server.url)
         deployment = ThreeProcesses(tmp_path, template=template, rabbitmq=rabbitmq)
         place = disk.folder / "tablespace"
         place.mkdir(mode=0o700)

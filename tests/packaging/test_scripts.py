@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.quick_install import install
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -52,3 +54,24 @@ def test_with_ci_nothing_may_be_left_out() -> None:
     assert done.returncode == 1
     assert "RABBITMQ" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("failing", "last"), [("nothing", "-m uv pip install"), (" uv", "-m pip install")])
+def test_packages_are_installed_with_pip_where_uv_cannot_be_had(
+    tmp_path: Path, failing: str, last: str
+) -> None:
+    python, log = tmp_path / "python3", tmp_path / "log"
+    python.write_text(f'#!/bin/sh\necho "$*" >>{log}\ncase " $*" in *"{failing}"*) exit 1;; esac\n')
+    python.chmod(0o755)
+    install(python, "one", "--constraint", "two")
+    said = log.read_text().splitlines()[-1]
+    assert said.startswith(last)
+    assert said.endswith("one --constraint two")
+
+
+def test_packages_that_cannot_be_installed_at_all_are_an_error(tmp_path: Path) -> None:
+    python = tmp_path / "python3"
+    python.write_text("#!/bin/sh\necho no such package\nexit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(RuntimeError, match="no such package"):
+        install(python, "one")

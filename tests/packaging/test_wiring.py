@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,15 +29,23 @@ class Silence:
         """Do nothing; no engine listens."""
 
 
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as the service makes it, to copy."""
+    path = tmp_path_factory.mktemp("schema") / "d"
+    db.upgrade(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def ask(tmp_path: Path) -> Ask:
+def ask(tmp_path: Path, schema: Path) -> Ask:
     """Send one request to the API that a configuration text describes."""
 
     def ask(text: str, request: webob.Request) -> webob.Response:
         path = tmp_path / "service.conf"
         path.write_text(f"{OPEN}[database]\nconnection = sqlite:///{tmp_path}/d\n{text}")
         settings = config.load([str(path)])
-        db.upgrade(str(settings.database.connection))
+        shutil.copy(schema, tmp_path / "d")
         database = parts.make_database(settings)
         try:
             services = make_services(settings, database, Silence(), Waiting())

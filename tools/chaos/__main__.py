@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--pause", type=float, default=2.5, help="seconds between two faults, on average")
     parser.add_argument(
-        "--patience", type=float, default=180.0, help="seconds that the end may take afterwards"
+        "--patience", type=float, default=400.0, help="seconds that the end may take afterwards"
     )
     parser.add_argument(
         "--folder", type=Path, help="where data and logs are kept; a temporary one by default"

@@ -58,7 +58,7 @@ class Victim:
         """End it and everything below it with SIGKILL."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
-            self._process.wait(30)
+            self._process.wait(120)
         self.is_frozen = False
 
     def freeze(self) -> None:
@@ -87,7 +87,7 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def wait_until(check: Callable[[], bool], what: str, within_s: float = 90.0) -> None:
+def wait_until(check: Callable[[], bool], what: str, within_s: float = 240.0) -> None:
     """Return once ``check`` says yes. Raises ``ChaosError``."""
     deadline_s = time.monotonic() + within_s
     while not check():

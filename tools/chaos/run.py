@@ -43,7 +43,7 @@ class Chaos:
             faults = threading.Thread(target=storm.run, daemon=True, name="storm")
             faults.start()
             self._start_all(workflows, kills * pause_s)
-            wait_until(lambda: not faults.is_alive(), "all faults have happened", kills * pause_s * 10 + 60)
+            wait_until(lambda: not faults.is_alive(), "all faults have happened", kills * pause_s * 10 + 240)
             self._service.postgresql.wait_ready()
             self._service.rabbitmq.wait_ready()
             self._service.start_again()

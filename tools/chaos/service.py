@@ -76,14 +76,14 @@ class Service:
         """Make one request to one of the APIs; None if there was no answer."""
         url = self.urls[number % COUNT] + path
         try:
-            return requests.request(method, url, timeout=15, **more)
+            return requests.request(method, url, timeout=60, **more)
         except requests.RequestException:
             return None
 
 
 def _answers(url: str) -> bool:
     with contextlib.suppress(requests.RequestException):
-        return requests.get(f"{url}/workflows?limit=1", timeout=5).ok
+        return requests.get(f"{url}/workflows?limit=1", timeout=60).ok
     return False
 
 

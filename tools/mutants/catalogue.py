@@ -106,8 +106,8 @@ MUTANTS = (
         name="overrule-results",
         breaks="A result that was answered with a 200 counts: whatever else ends the action goes first",
         path="mistral_lite/engine/turn.py",
-        old="        self._refuse_to_overrule(agenda)\n",
-        new="",
+        old="        if overruled():\n",
+        new="        if overruled() is None:\n",
         program=_pytest(
             "tests/engine/test_steps.py"
             "::test_a_result_that_was_taken_counts_whatever_is_reported_before_anybody_rang"

@@ -145,6 +145,7 @@ class ExecutorProcess(Process):
         self._ledger = Ledger(SLOTS, 0.1, 2.0)
         self._calls = Calls(name, self._ledger, (), HEARTBEAT_S, world)
         self._is_reporting = False
+        self._report_count = 0
         world.after(world.random.uniform(0, 0.2), self._claim, self)
 
     def drain(self) -> None:
@@ -241,7 +242,8 @@ class ExecutorProcess(Process):
             self._ledger.settle(reports, reply.settled if reply else (), self._world.now_s)
             self._report_soon(0.0)
 
-        # A call that reports may ask for more and be parked.
+        # Every other one may be parked with what it reports, as when no other call is.
         reserved = self._ledger.reserve()
-        wait_s = self._world.random.choice([0.0, POLL_S]) if reserved else 0.0
+        self._report_count += 1
+        wait_s = POLL_S if reserved and self._report_count % 2 else 0.0
         self._call(self._calls.compose(reports, reserved, wait_s, self._world.now_s), go_on)
