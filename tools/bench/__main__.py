@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +14,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psycopg
 
 from tools.bench import deployments, engines, growth, installs, limit, peers, profiles, reference, report
 from tools.bench.client import BenchError
@@ -73,7 +77,8 @@ class Run:
         began = time.monotonic()
         try:
             found = work()
-        except BenchError as error:
+        except (BenchError, OSError, psycopg.Error, subprocess.SubprocessError) as error:
+            # What was measured before is not lost.
             print(f"{title} was broken off: {error}", file=sys.stderr)
             found = [Section(title=title, text=[], tables=[], failures=[f"broken off: {error}"])]
         # With the first one of a part that has several sections.
@@ -188,4 +193,6 @@ def _some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 if __name__ == "__main__":
+    # What was started is stopped and removed also if somebody ends the run.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(main())
