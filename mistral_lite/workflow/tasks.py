@@ -66,6 +66,9 @@ def take_child_result(step: Step, order: ReportChild) -> None:
         return
     if snapshot.latest_child(task.id, child.position) is not child:
         return
+    if "ran_before" in task.runtime and ScheduleTask(task_id=task.id) in step.agenda:
+        # Left by the last round of a join, in the moment in which the next one begins.
+        return
     if isinstance(child, ActionExecution):
         step.change_action(child.id, accepted=True)
         info = None if child.state == State.SUCCESS else result_text(child.result)

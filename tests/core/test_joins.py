@@ -288,3 +288,36 @@ w:
         1 + (running < 2),
         1 + (running < 1),
     ]
+
+
+@pytest.mark.parametrize("items", ["", "with-items: i in [1, 2]"])
+def test_what_the_last_round_of_a_join_leaves_is_no_result_of_the_next_one(rehearse, items):
+    execution = rehearse(f"""
+w:
+  tasks:
+    a: {{action: std.noop, on-success: j}}
+    b: {{action: std.noop, on-success: [j, pause]}}
+    j:
+      join: one
+      workflow: c
+      {items}
+c:
+  tasks:
+    x: {{action: std.noop}}
+""").start()
+    execution.end("a")
+    (left, *_) = execution.snapshot.children_of(execution.task("j").id)
+    execution.end("b")
+    assert execution.task("j").state == WAITING
+    (action, *_) = execution.snapshot.pending
+    execution.end_action(execution.snapshot.actions[action])
+
+    execution.resume()
+
+    # The nested workflow of the first round ended in the very moment in which the second one began.
+    assert execution.snapshot.workflows[left.id].state == SUCCESS
+    assert execution.task("j").state == RUNNING
+    execution.run()
+    assert execution.state == SUCCESS
+    # An item that still runs is taken over.
+    assert len(execution.snapshot.children_of(execution.task("j").id)) == (3 if items else 2)
