@@ -18,6 +18,8 @@ from psycopg.adapt import PyFormat, Transformer
 
 _FAILED = frozenset({pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED})
 _IN_TRANSACTION = frozenset({pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR})
+# What was prepared is of no use any more, as when the schema was upgraded meanwhile.
+_OUTDATED = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
 
 Values = Sequence[Any]
 
@@ -69,6 +71,7 @@ class Pipeline:
         Raises the driver's errors. What was queued behind a statement that failed has not been executed.
         """
         queued, self._queued = self._queued, []
+        commits = commits and bool(queued or self._driver.pgconn.transaction_status in _IN_TRANSACTION)
         if not queued and not commits:
             return
         try:
@@ -80,7 +83,10 @@ class Pipeline:
             raise
         for step, result in zip(steps, results, strict=True):
             if result.status in _FAILED:
-                raise psycopg.errors.error_from_result(result)
+                error = psycopg.errors.error_from_result(result)
+                if isinstance(error, _OUTDATED):
+                    self._names = {}
+                raise error
             if isinstance(step, _Preparation):
                 self._names[step.text] = step.name
             elif isinstance(step, Exchange) and result.status == pq.ExecStatus.TUPLES_OK:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from mistral_lite.db import tables
 from mistral_lite.db.rows import TIMERS
@@ -196,3 +196,13 @@ def test_statements_stay_prepared_after_a_rollback(database: Database) -> None:
         with pytest.raises(ZeroDivisionError):
             count_and_fail()
     assert counts[0] == counts[1] == counts[2] > 1
+
+
+@postgresql
+def test_an_upgrade_of_the_schema_breaks_one_transaction_at_most(database: Database) -> None:
+    assert everything(database) == []
+    with database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE timers ALTER COLUMN kind TYPE varchar(40)")
+    with pytest.raises(DBAPIError):
+        everything(database)
+    assert everything(database) == []
