@@ -54,5 +54,5 @@ def test_what_was_found_once(seed):
 def test_a_seed_gives_the_same_history_in_every_process():
     first, second = (simulate("--seed", "536", hash_seed=number) for number in ("1", "2"))
 
-    assert len(first.stdout.splitlines()) > 100
+    assert len(first.stdout.splitlines()) > 50
     assert first.stdout == second.stdout
