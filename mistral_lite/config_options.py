@@ -347,7 +347,7 @@ _QUEUES = (
         default=2,
         min=1,
         max=3600,
-        help="Seconds between two looks at a queue that somebody waits for, where Zaqar does not call.",
+        help="Seconds between two looks at a queue that somebody waits for; where Zaqar calls, 15 times as many.",
     ),
 )
 

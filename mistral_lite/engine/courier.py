@@ -56,8 +56,8 @@ _CLAIM_MARGIN_S = 15
 _GRACE_S = 60
 # After Zaqar failed to answer.
 _PAUSE_S = 2.0
-# Zaqar may lose a call: then messages are found by a look all the same.
-_CALLED_INTERVAL_S = 30
+# Zaqar may lose a call: then messages are found by a look all the same, so much later.
+_CALLED_FACTOR = 15
 _CALLED_S = 3600
 # The faults of whoever waits, or of the configuration: trying again would not help.
 _REFUSALS = (ActionError, ForbiddenError, InputError)
@@ -157,7 +157,7 @@ class Courier:
         interval_s = self._settings.poll_interval_s
         try:
             if self._serve(queue, wanted):
-                interval_s = _CALLED_INTERVAL_S
+                interval_s *= _CALLED_FACTOR
             self._is_away = False
         except QueuesAwayError as error:
             interval_s = _PAUSE_S
