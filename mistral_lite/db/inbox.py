@@ -47,6 +47,9 @@ _LOCK_ACTION = Statement(
     .with_for_update()
 )
 _DELIVERED = Statement(sa.select(inbox.c.seq, inbox.c.payload).where(inbox.c.once == sa.bindparam("once")))
+_ROOTS = Statement(
+    sa.select(inbox.c.root_execution_id).order_by(inbox.c.seq).limit(sa.bindparam("most", type_=sa.Integer))
+)
 _IS_WAITING = Statement(sa.select(inbox.c.seq).where(inbox.c.seq == sa.bindparam("seq")))
 
 
@@ -237,11 +240,16 @@ def list_roots(connection: sa.Connection, most: int, without: Collection[str] = 
 
     ``without``: trees that do not count.
     """
-    statement = sa.select(inbox.c.root_execution_id).order_by(inbox.c.seq).limit(most)
-    if without:
-        statement = statement.where(inbox.c.root_execution_id.not_in(without))
-    rows = connection.execute(statement).scalars().all()
-    return list(dict.fromkeys(rows)), len(rows) == most
+    rows = (
+        _ROOTS.rows(connection, {"most": most}) if not without else _roots_without(connection, most, without)
+    )
+    return list(dict.fromkeys(row["root_execution_id"] for row in rows)), len(rows) == most
+
+
+def _roots_without(connection: sa.Connection, most: int, without: Collection[str]) -> list[Row]:
+    statement = sa.select(inbox.c.root_execution_id).where(inbox.c.root_execution_id.not_in(without))
+    found = connection.execute(statement.order_by(inbox.c.seq).limit(most))
+    return [dict(row) for row in found.mappings()]
 
 
 def delete(connection: sa.Connection, seqs: Sequence[int]) -> None:

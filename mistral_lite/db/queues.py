@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mistral_lite.db.statements import Statement
 from mistral_lite.db.tables import (
     action_executions,
     queue_messages,
@@ -30,6 +31,22 @@ from mistral_lite.workflow.states import FINISHED, State, is_finished
 _m, _w, _q, _t = queue_messages.c, queue_waiters.c, queues.c, taken_messages.c
 
 _FINISHED = tuple(sorted(str(state) for state in FINISHED))
+
+
+def _free(now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
+    return sa.or_(_m.claimed_until.is_(None), _m.claimed_until <= now)
+
+
+_AWAITED = Statement(
+    sa.select(_q.id)
+    .where(
+        sa.exists().where(_w.queue_id == _q.id),
+        sa.exists().where(
+            _m.queue_id == _q.id, _m.expires_at > sa.bindparam("now"), _free(sa.bindparam("now"))
+        ),
+    )
+    .order_by(_q.id)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,9 +329,7 @@ def delete_waiter(connection: sa.Connection, seq: int) -> None:
 
 def list_awaited(connection: sa.Connection, now: datetime) -> list[str]:
     """Return the queues that have both a free message and somebody who waits."""
-    message = sa.exists().where(_m.queue_id == _q.id, _m.expires_at > now, _free(now))
-    waiter = sa.exists().where(_w.queue_id == _q.id)
-    return list(connection.execute(sa.select(_q.id).where(waiter, message).order_by(_q.id)).scalars())
+    return [row["id"] for row in _AWAITED.rows(connection, {"now": now})]
 
 
 def prune(connection: sa.Connection, now: datetime) -> None:
@@ -419,10 +434,6 @@ def forget_taken(connection: sa.Connection, queue_id: str, ids: Sequence[str]) -
 
 def _is_due(now: datetime) -> sa.ColumnElement[bool]:
     return sa.or_(_q.look_at.is_(None), _q.look_at <= now)
-
-
-def _free(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.or_(_m.claimed_until.is_(None), _m.claimed_until <= now)
 
 
 def _read(
