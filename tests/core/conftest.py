@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -314,21 +315,27 @@ def check_indexes(snapshot: Snapshot) -> None:
                 assert list(value) == list(loaded[key]), f"order of {name}"
 
 
-@pytest.fixture(scope="session")
-def library() -> Library:
-    """The expression languages and the standard actions."""
+def make_library() -> Library:
+    """Return the expression languages and the standard actions."""
     registry = ActionRegistry.load(ActionSettings(load_plugins=False))
     return Library(evaluator=Evaluator(ExpressionSettings()), find_python_action=registry.find)
 
 
+def rehearsed(library: Library, text: str) -> Rehearsal:
+    """Prepare the workflows of a text without its first line; those after the first may be nested."""
+    return Rehearsal(library, "version: '2.0'\n" + text)
+
+
+@pytest.fixture(scope="session")
+def library() -> Library:
+    """The expression languages and the standard actions."""
+    return make_library()
+
+
 @pytest.fixture(scope="session")
 def rehearse(library: Library) -> Callable[[str], Rehearsal]:
-    """Prepare the workflows of a text; those after the first may be nested."""
-
-    def rehearse(text: str) -> Rehearsal:
-        return Rehearsal(library, "version: '2.0'\n" + text)
-
-    return rehearse
+    """See ``rehearsed``."""
+    return partial(rehearsed, library)
 
 
 @pytest.fixture(scope="session")
