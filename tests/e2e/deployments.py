@@ -352,15 +352,20 @@ class Deployment(ABC):
 
     def waiting_action(self, execution_id: str) -> str:
         """Wait for an action of an execution that waits for nothing but its callback, and return its id."""
+        return str(
+            eventually(
+                lambda: self.find_waiting_action(execution_id),
+                what=f"an action of {execution_id} waits for its callback",
+            )
+        )
 
-        def look() -> str | None:
-            for action in self.actions(execution_id):
-                wait = self.get(f"/v2/action_executions/{action['id']}")["waiting_for"]
-                if wait is not None and wait["kind"] == "callback":
-                    return str(action["id"])
-            return None
-
-        return str(eventually(look, what=f"an action of {execution_id} waits for its callback"))
+    def find_waiting_action(self, execution_id: str) -> str | None:
+        """Return an action of an execution that waits for nothing but its callback, if there is one now."""
+        for action in self.actions(execution_id):
+            wait = self.get(f"/v2/action_executions/{action['id']}")["waiting_for"]
+            if wait is not None and wait["kind"] == "callback":
+                return str(action["id"])
+        return None
 
     def said(self) -> str:
         """Return the end of every log."""

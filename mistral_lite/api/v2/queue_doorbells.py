@@ -18,7 +18,9 @@ class QueueDoorbells:
         self._database = services.database
         self._doorbell = services.doorbell
 
-    @route("POST", "*", status=204, is_public=True, in_maintenance=lambda _status, _body: True)
+    @route(
+        "POST", "*", status=204, is_public=True, refusals=(503,), in_maintenance=lambda _status, _body: True
+    )
     def ring(self, _call: Call, secret: str) -> JsonValue:
         """Have a queue in a Zaqar looked at. The body is not read."""
         doorbell_hash = sha256(secret.encode()).hexdigest()
