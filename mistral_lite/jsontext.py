@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Set
+import re
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import orjson
@@ -21,10 +22,11 @@ _OPTIONS = orjson.OPT_NON_STR_KEYS
 # Every digit as a zero, everything else as a blank: a plain search is many times faster than a pattern.
 _ZEROS = bytes(ord("0") if chr(code).isdigit() else ord(" ") for code in range(128)).ljust(256)
 _LONG_DIGITS = b"0" * 19
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def _default(value: object) -> object:
-    """Turn containers that expressions and actions produce into JSON ones."""
+def json_form(value: object) -> object:
+    """Return the nearest JSON form of a container, of an object what its ``to_dict`` returns, or else its text."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (Set, tuple)):
@@ -50,19 +52,38 @@ def _standard(value: object) -> object:
     return value
 
 
-def dump(value: JsonValue) -> str:
-    """Return the JSON text of ``value``; containers that are not JSON become their nearest JSON form.
-
-    Other objects are what their ``to_dict`` returns, if they have one, or else their text.
-    """
+def dump(value: JsonValue, default: Callable[[object], object] = json_form) -> str:
+    """Return the JSON text of ``value``; ``default`` returns what stands for what JSON does not know."""
     try:
-        return orjson.dumps(value, default=_default, option=_OPTIONS).decode()
+        return orjson.dumps(value, default=default, option=_OPTIONS).decode()
     except TypeError:
-        return json.dumps(_standard(value), default=_default)
+        return json.dumps(_standard(value), default=default)
 
 
 def load(text: str | bytes) -> JsonValue:
-    """Return the value of a JSON text; whole numbers of any size stay exact. Raises ``ValueError``."""
+    """Return the value of a JSON text; whole numbers of any size stay exact. Raises ``ValueError``.
+
+    What cannot be written again as JSON is refused: NaN, floats beyond all bounds, halves of surrogate pairs.
+    """
     data = text.encode() if isinstance(text, str) else text
     # The fast codec makes floats of integers over 64 bits. So many digits in a row are rare.
-    return json.loads(data) if _LONG_DIGITS in data.translate(_ZEROS) else orjson.loads(data)
+    return _load_exactly(data) if _LONG_DIGITS in data.translate(_ZEROS) else orjson.loads(data)
+
+
+def _load_exactly(data: bytes) -> JsonValue:
+    value = json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
+    if _SURROGATE_ESCAPE.search(data):
+        # Raises ValueError for a half, which is no character.
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _refuse_constant(name: str) -> JsonValue:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("a number is too large")
+    return value

@@ -33,6 +33,7 @@ class Event(StrEnum):
     ACTION_STATE_CHANGED = "action.state_changed"
     ACTION_STARTED = "action.started"
     ACTION_FINISHED = "action.finished"
+    ACTIONS_HIDDEN = "actions.hidden"
     ACTION_REPORT_REFUSED = "action.report_refused"
     EVENT_IGNORED = "event.ignored"
     DECISION_FAILED = "decision.failed"

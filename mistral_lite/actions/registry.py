@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from mistral_lib.actions import Action
 
 from mistral_lite.actions.egress import HttpSettings
-from mistral_lite.actions.plugins import ActionClass, ProvidedAction, load_classes, load_provided
+from mistral_lite.actions.plugins import (
+    ActionClass,
+    LoadedProvider,
+    ProvidedAction,
+    load_classes,
+    load_providers,
+)
 from mistral_lite.actions.queues import QUEUE_ACTIONS, Connect, QueueAction
 from mistral_lite.actions.std import STANDARD_ACTIONS
 from mistral_lite.actions.std.http import HttpAction
@@ -49,18 +55,25 @@ class _Entry:
 
 
 class ActionRegistry:
-    """Finds installed actions by name; unchanging once made, so it may be shared by threads."""
+    """Finds installed actions by name; unchanging once made, so it may be shared by threads.
+
+    Providers may have more actions than they list, and are asked for each name that is not there.
+    """
 
     def __init__(
         self,
         classes: Mapping[str, ActionClass],
         settings: ActionSettings,
-        provided: Mapping[str, ProvidedAction] | None = None,
+        providers: Sequence[LoadedProvider] = (),
     ) -> None:
-        """``provided``: actions of providers, by names that no class has."""
+        """``providers`` list actions by names that no class has."""
         transport = HttpTransport(settings.http)
         self._entries = {name: _make_entry(name, cls, transport) for name, cls in classes.items()}
-        self._entries.update({name: _provided_entry(name, item) for name, item in (provided or {}).items()})
+        self._providers = tuple(providers)
+        for provider in self._providers:
+            self._entries.update(
+                {name: _provided_entry(name, item) for name, item in provider.listed.items()}
+            )
         self._aliases = {
             name.removeprefix(_STANDARD_PREFIX): name
             for name in self._entries
@@ -79,7 +92,7 @@ class ActionRegistry:
         if not settings.load_plugins:
             return cls(classes, settings)
         classes.update(load_classes(taken=classes.keys()))
-        return cls(classes, settings, load_provided(taken=classes.keys()))
+        return cls(classes, settings, load_providers(taken=classes.keys()))
 
     def find(self, name: str) -> ActionDescriptor | None:
         """Return the descriptor of ``name``, which may lack the prefix ``std.``, or None."""
@@ -99,7 +112,12 @@ class ActionRegistry:
         return self._get_entry(name).build(**arguments)
 
     def _find_entry(self, name: str) -> _Entry | None:
-        return self._entries.get(self._aliases.get(name, name))
+        entry = self._entries.get(self._aliases.get(name, name))
+        if entry is not None:
+            return entry
+        answers = (provider.find(name) for provider in self._providers)
+        found = next((answer for answer in answers if answer is not None), None)
+        return None if found is None else _provided_entry(name, found)
 
     def _get_entry(self, name: str) -> _Entry:
         entry = self._find_entry(name)
@@ -136,13 +154,13 @@ def _make_entry(name: str, action_class: ActionClass, transport: HttpTransport) 
 
 
 def _provided_entry(name: str, provided: ProvidedAction) -> _Entry:
-    text = provided.params_spec or ""
+    text = provided.parameters
     return _Entry(
         # Nothing is known here of the workflow, which Mistral would pass to some providers.
         build=lambda **arguments: provided.instantiate(arguments, None),
         descriptor=ActionDescriptor(
             name=name,
-            class_name=provided.action_class_name or name,
+            class_name=provided.class_name or name,
             description=provided.description,
             parameters=_parse_declared(text),
             accepts_any="**" in text,

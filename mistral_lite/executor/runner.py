@@ -18,7 +18,8 @@ from mistral_lite.actions.context import build_context
 from mistral_lite.actions.source_loader import CodeSourceError, SourceLoader
 from mistral_lite.errors import MistralLiteError, NotFoundError
 from mistral_lite.executor.credentials import Credentials
-from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
+from mistral_lite.executor.foreign import plain_data
+from mistral_lite.jsontext import JsonObject, JsonValue
 from mistral_lite.rpc.protocol import ActionReport, ActionRequest, Outcome
 
 _LABEL_LENGTH = 200
@@ -121,23 +122,16 @@ def _report_value(request: ActionRequest, value: object, is_sync: bool) -> Actio
     try:
         if result.is_cancel():
             shown = result.error if result.error is not None else result.data
-            return _report(request, Outcome.CANCELLED, _plain(shown))
+            return _report(request, Outcome.CANCELLED, plain_data(shown))
         if result.is_error():
-            return _report(request, Outcome.ERROR, _plain(result.error))
-        return _report(request, Outcome.SUCCESS, _plain(result.data))
+            return _report(request, Outcome.ERROR, plain_data(result.error))
+        return _report(request, Outcome.SUCCESS, plain_data(result.data))
     except Exception as error:  # noqa: BLE001 - the result is a foreign object; making text of it runs its code
         text = (
             f"The result of the action cannot be written as JSON [action={request.name}, "
             f"action_ex_id={request.action_execution_id}]: {_error_text(error)}"
         )
         return _failed(request, text)
-
-
-def _plain(value: JsonValue) -> JsonValue:
-    """Return ``value`` as the JSON data that the engine will see."""
-    if value is None or isinstance(value, bool):
-        return value
-    return load(dump(value))
 
 
 def _report(request: ActionRequest, outcome: Outcome, result: JsonValue = None) -> ActionReport:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from mistral_lib.actions.context import SecurityContext
 
 from mistral_lite.actions.registry import ActionRegistry, ActionSettings
 from mistral_lite.executor.runner import ActionRunner
@@ -38,7 +41,9 @@ class Maker:
     @classmethod
     def create_actions(cls):
         made = type("Made", (Base,), {"what": "made"})
-        return [{"class": made, "name": "pack.made", "description": "Made.", "arg_list": "a, b=1"}]
+        names = "pack.made", "zaqar.queue_post", "zaqar.queue_touch"
+        facts = {"class": made, "description": "Made.", "arg_list": "a, b=1"}
+        return [{"name": name, **facts} for name in names]
 
 
 def makers():
@@ -63,6 +68,18 @@ class Provider:
     def find_all(self, namespace=None, limit=None, sort_fields=None, sort_dirs=None, **filters):
         return [Descriptor(f"{self.name}.one", "One.", "x, y=2"), Descriptor("std.echo", "Not this one.", "")]
 
+    def find(self, action_name, namespace=None):
+        if action_name == f"{self.name}.bad":
+            raise RuntimeError("not today")
+        if not action_name.startswith(f"{self.name}."):
+            return None
+        return Descriptor(action_name, "Any.", None if action_name.endswith(".open") else "z")
+
+
+class HalfProvider(Provider):
+    def find_all(self, *given, **filters):
+        return [object()]
+
 
 class BrokenProvider:
     def __init__(self, name):
@@ -78,7 +95,12 @@ not_callable = 1
 
 ENTRY_POINTS: Mapping[str, Mapping[str, str]] = {
     "mistral.generators": {"makers": "CODE:makers", "broken": "CODE:broken_makers", "gone": "CODE:gone"},
-    "mistral.action.providers": {"pack": "CODE:Provider", "bad": "CODE:BrokenProvider", "adhoc": "no.such:X"},
+    "mistral.action.providers": {
+        "pack": "CODE:Provider",
+        "bad": "CODE:BrokenProvider",
+        "half": "CODE:HalfProvider",
+        "adhoc": "no.such:X",
+    },
     "mistral.expression.functions": {
         "json_dump_": "CODE:ours",
         "bad": "CODE:not_callable",
@@ -115,6 +137,10 @@ def run(registry: ActionRegistry, name: str, /, **given: object) -> tuple[Outcom
     request = ActionRequest(action_execution_id="a", attempt=1, name=name, input=given)
     report = ActionRunner(registry).run(request)
     return report.outcome, report.result
+
+
+def not_connecting(_security: SecurityContext) -> NoReturn:
+    raise AssertionError("nothing is connected to before an action runs")
 
 
 def left_out(caplog: pytest.LogCaptureFixture) -> set[str]:
@@ -156,15 +182,18 @@ def test_the_tests_of_the_example_pack() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_generators_and_providers_and_what_is_broken(
-    install: Install, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def pack(install: Install) -> None:
+    """Install a pack with something of every kind, sound and broken."""
     entry_points = {
         group: {name: value.replace("CODE", "pack_for_test") for name, value in found.items()}
         for group, found in ENTRY_POINTS.items()
     }
     install("pack_for_test", CODE, entry_points)
 
+
+@pytest.mark.usefixtures("pack")
+def test_generators_and_providers_and_what_is_broken(caplog: pytest.LogCaptureFixture) -> None:
     registry = ActionRegistry.load(ActionSettings())
     made, one = registry.get("pack.made"), registry.get("pack.one")
     assert (made.signature, made.description) == ("a, b=1", "Made.")
@@ -177,6 +206,7 @@ def test_generators_and_providers_and_what_is_broken(
         "mistral.generators:broken",
         "mistral.generators:gone",
         "mistral.action.providers:bad",
+        "mistral.action.providers:half",
     }
 
     caplog.clear()
@@ -185,3 +215,46 @@ def test_generators_and_providers_and_what_is_broken(
         "mistral.expression.functions:bad",
         "mistral.expression.functions:gone",
     }
+
+
+@pytest.mark.usefixtures("pack")
+def test_a_provider_is_asked_for_what_nobody_has(caplog: pytest.LogCaptureFixture) -> None:
+    registry = ActionRegistry.load(ActionSettings())
+    caplog.clear()
+
+    found = registry.get("pack.other")
+    assert (found.signature, found.description, found.accepts_any) == ("z", "Any.", False)
+    assert run(registry, "pack.other", z=3) == (Outcome.SUCCESS, ["pack.other", {"z": 3}])
+    assert registry.get("pack.open").parameters == ()
+    assert "pack.other" not in [each.name for each in registry.list_all()]
+    assert registry.find("no.such") is None
+    assert not caplog.records
+    assert registry.find("pack.bad") is None
+    assert left_out(caplog) == {"mistral.action.providers:pack"}
+
+
+@pytest.mark.usefixtures("pack")
+@pytest.mark.parametrize(
+    ("settings", "is_ours"),
+    [
+        (ActionSettings(), True),
+        (ActionSettings(connect_queues=not_connecting), True),
+        (ActionSettings(embedded_queues=False, connect_queues=not_connecting), True),
+        (ActionSettings(embedded_queues=False), False),
+    ],
+)
+def test_whose_the_actions_on_queues_are(
+    settings: ActionSettings, is_ours: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    registry = ActionRegistry.load(settings)
+
+    assert registry.get("zaqar.queue_post").signature == ("queue_name, messages" if is_ours else "a, b=1")
+    assert (registry.find("zaqar.queue_wait") is not None) == is_ours
+    # What only the pack has is there in any case.
+    assert registry.get("zaqar.queue_touch").signature == "a, b=1"
+    said = [record.getMessage() for record in caplog.records if "event=actions.hidden" in record.getMessage()]
+    by_generator = [line for line in said if "plugin=mistral.generators:makers" in line]
+    assert len(by_generator) == is_ours
+    assert all("action_name=zaqar.queue_post" in line for line in by_generator)
+    assert any("action_name=std.echo" in line for line in said)

@@ -53,6 +53,31 @@ class ClientObject:
         return {"id": "i", "at": datetime.date(2026, 1, 2)}
 
 
+class Messages:
+    """What a client returns that fetches as it is gone through; each message knows its queue, that its connection."""
+
+    def __init__(self, *bodies):
+        self._bodies = list(bodies)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self._bodies:
+            raise StopIteration
+        connection = Holder(token="secret")
+        return Holder(body=self._bodies.pop(0), queue=Holder(_name="q", client=connection))
+
+
+class Holder:
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+
+def message(body):
+    return {"body": body, "queue": {"_name": "q", "client": None}}
+
+
 class BadTextError(Exception):
     def __str__(self):
         raise RuntimeError("no text")
@@ -96,6 +121,19 @@ LOOP.append(LOOP)
         (Scripted({1: b"x"}), Outcome.SUCCESS, {"1": "x"}),
         (Scripted(datetime.date(2026, 1, 2)), Outcome.SUCCESS, "2026-01-02"),
         (Scripted([ClientObject()]), Outcome.SUCCESS, [{"id": "i", "at": "2026-01-02"}]),
+        (Scripted(lambda context: Messages(1, 2)), Outcome.SUCCESS, [message(1), message(2)]),
+        # Written in another way, as not every writer knows such numbers; messages can be fetched once.
+        (
+            Scripted(lambda context: {"a": Messages(3), "b": 2**70}),
+            Outcome.SUCCESS,
+            {"a": [message(3)], "b": 2**70},
+        ),
+        (Scripted(lambda context: (each for each in "ab")), Outcome.SUCCESS, ["a", "b"]),
+        (
+            Scripted(Holder(at=datetime.date(2026, 1, 2), why=KeyError("k"), inner=[ClientObject()])),
+            Outcome.SUCCESS,
+            {"at": "2026-01-02", "why": "'k'", "inner": [{"id": "i", "at": "2026-01-02"}]},
+        ),
         (Scripted({"a": ClientObject}), Outcome.SUCCESS, {"a": str(ClientObject)}),
         (Scripted(Result(data=[1])), Outcome.SUCCESS, [1]),
         (Scripted(Result(error={"code": 7})), Outcome.ERROR, {"code": 7}),
