@@ -20,6 +20,7 @@ from cheroot import wsgi
 from mistral_lite import config, log
 from mistral_lite.api.services import ApiServices
 from mistral_lite.api.wiring import make_app
+from mistral_lite.cli.connections import Connection
 
 LOG = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ def start_api(settings: config.Settings, services: ApiServices, stack: ExitStack
         request_queue_size=_WAITING_CONNECTIONS,
     )
     server.shutdown_timeout = _DRAIN_S
+    server.ConnectionClass = Connection
     server.prepare()
     thread = threading.Thread(target=server.serve, name="api", daemon=True)
     thread.start()

@@ -13,6 +13,8 @@ from cheroot.wsgi import Server
 from mistralclient.api import base
 from mistralclient.api import client as mistral_client
 
+from mistral_lite.cli.connections import Connection
+
 WORKFLOW = "version: '2.0'\nwf:\n  tasks: {t1: {action: std.noop}}\n"
 
 
@@ -20,6 +22,7 @@ WORKFLOW = "version: '2.0'\nwf:\n  tasks: {t1: {action: std.noop}}\n"
 def address(api: Any) -> Iterator[tuple[str, int]]:
     """The host and port of a server that runs the application."""
     server = Server(("127.0.0.1", 0), api.app, numthreads=4)
+    server.ConnectionClass = Connection
     server.prepare()
     thread = threading.Thread(target=server.serve)
     thread.start()
