@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from mistral_lite.db import tables, waits
 from mistral_lite.db.listing import Column, Row, Source, Viewer, all_rows, only_row
-from mistral_lite.db.statements import Statement, inserting
+from mistral_lite.db.statements import Later, ListStatement, Statement, inserting
 
 # Identifiers in one IN list; far below what any of the databases takes.
 _CHUNK = 500
@@ -114,6 +114,20 @@ def _finding(source: Source, names: tuple[str, ...]) -> Statement:
     )
 
 
+def lock_action(connection: sa.Connection, source: Source, action_execution_id: str) -> Later[Sequence[Row]]:
+    """Lock an action execution of ``source``; return its tree, its state and the digest of its result, if it is there."""
+    return _locking(source).ask(connection, {**source.parameters, "identifier": action_execution_id})
+
+
+@cache
+def _locking(source: Source) -> Statement:
+    return Statement(
+        sa.select(_actions.c.root_execution_id, _actions.c.state, _actions.c.callback_digest)
+        .where(_actions.c.id == sa.bindparam("identifier"), *source.conditions)
+        .with_for_update()
+    )
+
+
 def insert_root(connection: sa.Connection, values: Mapping[str, object]) -> None:
     """Insert the root of a new execution tree."""
     inserting(_workflows, tuple(values)).run(connection, values)
@@ -170,17 +184,22 @@ def children_of_workflows(
     return rows
 
 
-def children_of_tasks(connection: sa.Connection, task_ids: Sequence[str], names: Sequence[str]) -> list[Row]:
+def children_of_tasks(
+    connection: sa.Connection, task_ids: Sequence[str], names: Sequence[str]
+) -> Later[Sequence[Row]]:
     """Return the nested workflow executions that the tasks started, in order of creation."""
-    rows: list[Row] = []
-    for chunk in _chunks(task_ids):
-        statement = (
+    return _children_of_tasks(tuple(names)).ask(connection, task_ids)
+
+
+@cache
+def _children_of_tasks(names: tuple[str, ...]) -> ListStatement:
+    return ListStatement(
+        lambda task_ids: (
             sa.select(*(WORKFLOW_COLUMNS[name].label(name) for name in names))
-            .where(_workflows.c.task_execution_id.in_(chunk))
+            .where(_workflows.c.task_execution_id.in_(task_ids))
             .order_by(_workflows.c.created_at, _workflows.c.id)
         )
-        rows.extend(all_rows(connection.execute(statement)))
-    return rows
+    )
 
 
 def tasks_of_workflows(
@@ -202,19 +221,21 @@ def tasks_of_workflows(
 
 def actions_of_tasks(
     connection: sa.Connection, task_ids: Sequence[str], names: Sequence[str], *, accepted_only: bool = False
-) -> list[Row]:
+) -> Later[Sequence[Row]]:
     """Return the action executions of the tasks, in order of creation."""
-    rows: list[Row] = []
-    for chunk in _chunks(task_ids):
-        statement = (
+    return _actions_of_tasks(tuple(names), accepted_only=accepted_only).ask(connection, task_ids)
+
+
+@cache
+def _actions_of_tasks(names: tuple[str, ...], *, accepted_only: bool) -> ListStatement:
+    is_wanted = _actions.c.accepted.is_(sa.true()) if accepted_only else sa.true()
+    return ListStatement(
+        lambda task_ids: (
             sa.select(*(_actions.c[name] for name in names))
-            .where(_actions.c.task_execution_id.in_(chunk))
+            .where(_actions.c.task_execution_id.in_(task_ids), is_wanted)
             .order_by(_actions.c.created_at, _actions.c.id)
         )
-        if accepted_only:
-            statement = statement.where(_actions.c.accepted.is_(sa.true()))
-        rows.extend(all_rows(connection.execute(statement)))
-    return rows
+    )
 
 
 def recent_durations_s(

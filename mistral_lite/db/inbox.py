@@ -16,6 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from mistral_lite import faults
+from mistral_lite.db import executions
+from mistral_lite.db.listing import Viewer
 from mistral_lite.db.statements import Later, ListStatement, Row, Statement, pipelined
 from mistral_lite.db.tables import action_executions, inbox, workflow_executions
 from mistral_lite.db.transaction import Database
@@ -28,6 +30,8 @@ RESULT = "result"
 SENT = "sent"
 MEND = "mend"
 
+_ANYBODY = Viewer(project_id="", is_admin=True)
+
 _APPEND = Statement(
     sa.insert(inbox)
     .values(
@@ -38,13 +42,6 @@ _APPEND = Statement(
         }
     )
     .returning(inbox.c.seq)
-)
-_LOCK_ACTION = Statement(
-    sa.select(
-        action_executions.c.root_execution_id, action_executions.c.state, action_executions.c.callback_digest
-    )
-    .where(action_executions.c.id == sa.bindparam("id"))
-    .with_for_update()
 )
 _DELIVERED = Statement(sa.select(inbox.c.seq, inbox.c.payload).where(inbox.c.once == sa.bindparam("once")))
 _ROOTS = Statement(
@@ -144,21 +141,29 @@ def is_consumed(connection: sa.Connection, seq: int) -> bool:
 
 
 def deliver_result(
-    database: Database, *, action_execution_id: str, state: str, output: JsonValue, now: datetime
+    database: Database,
+    *,
+    action_execution_id: str,
+    state: str,
+    output: JsonValue,
+    now: datetime,
+    viewer: Viewer = _ANYBODY,
 ) -> Delivery:
     """Store the result of an action execution, unless it has one.
 
-    The same result again is no error. Raises ``NotFoundError`` for an unknown action execution and
-    ``ConflictError`` for one that has another result, or ended without one (a time-out, a cancellation).
+    The same result again is no error. Raises ``NotFoundError`` for an action execution that is unknown to
+    ``viewer``, and ``ConflictError`` for one that has another result, or ended without one (a time-out, a
+    cancellation).
     """
     digest = _digest(state, output)
+    source = executions.action_source(viewer)
 
     def work(connection: sa.Connection) -> Delivery:
         with pipelined(connection):
-            locked = _LOCK_ACTION.ask(connection, {"id": action_execution_id})
+            locked = executions.lock_action(connection, source, action_execution_id)
             delivered = _DELIVERED.ask(connection, {"once": _once(action_execution_id)})
         if not locked():
-            raise NotFoundError(f"Action execution not found [id={action_execution_id}]")
+            raise NotFoundError(f"ActionExecution not found [id={action_execution_id}]")
         (row,) = locked()
         root_id = row["root_execution_id"]
         if is_finished(State(row["state"])):

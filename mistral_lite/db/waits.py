@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mistral_lite.db.statements import ListStatement, chunks
+from mistral_lite.db.statements import ListStatement, chunks, pipelined
 from mistral_lite.db.tables import (
     action_executions,
     action_queue,
@@ -232,15 +232,22 @@ _TASKS = _unfinished(
 
 def _find_tasks(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Wait]:
     rows = _TASKS.rows(connection, ids)
-    commands = _commands(connection, rows)
     task_ids = [row["id"] for row in rows]
-    set_timers = _timers(connection, rows, task_ids)
+    root_ids = sorted({row["root_execution_id"] for row in rows})
+    joins = sorted({row["workflow_execution_id"] for row in rows if row["state"] == State.WAITING})
+    with pipelined(connection):
+        waiting = _COMMANDS.ask(connection, root_ids)
+        due = _TIMERS.ask(connection, root_ids)
+        workflows = _WORKFLOWS_BELOW.ask(connection, task_ids)
+        actions = _ACTIONS_BELOW.ask(connection, task_ids)
+        moving = _MOVING.ask(connection, joins)
+    commands = _commands(waiting(), task_ids)
+    set_timers = _timers(due(), task_ids)
     children = {
-        **_oldest_below(connection, _WORKFLOWS_BELOW, WaitKind.WORKFLOW, task_ids),
-        **_oldest_below(connection, _ACTIONS_BELOW, WaitKind.ACTION, task_ids),
+        **_oldest(workflows(), WaitKind.WORKFLOW, "task_execution_id"),
+        **_oldest(actions(), WaitKind.ACTION, "task_execution_id"),
     }
-    joins = [row["workflow_execution_id"] for row in rows if row["state"] == State.WAITING]
-    movers = _oldest_tasks(connection, joins)
+    movers = _oldest(moving(), WaitKind.TASK, "workflow_execution_id")
 
     def wait_of(row: _Row) -> Wait:
         own = set_timers.get(row["id"], {})
@@ -341,12 +348,11 @@ _COMMANDS = ListStatement(
 )
 
 
-def _commands(connection: sa.Connection, rows: Sequence[_Row]) -> dict[str, Wait]:
-    """Return by subject the oldest row of the inbox."""
-    root_ids = sorted({row["root_execution_id"] for row in rows})
-    ids = {row["id"] for row in rows}
+def _commands(rows: Sequence[_Row], task_ids: Sequence[str]) -> dict[str, Wait]:
+    """Return by task the oldest row of the inbox that is about it."""
+    ids = set(task_ids)
     found: dict[str, Wait] = {}
-    for row in sorted(_COMMANDS.rows(connection, root_ids), key=itemgetter("seq")):
+    for row in sorted(rows, key=itemgetter("seq")):
         if row["subject_id"] in ids:
             wait = Wait(kind=WaitKind.INBOX, since=row["created_at"], id=str(row["seq"]))
             found.setdefault(row["subject_id"], wait)
@@ -358,13 +364,10 @@ _TIMERS = ListStatement(
 )
 
 
-def _timers(
-    connection: sa.Connection, rows: Sequence[_Row], task_ids: Sequence[str]
-) -> dict[str, dict[str, _Row]]:
+def _timers(rows: Sequence[_Row], task_ids: Sequence[str]) -> dict[str, dict[str, _Row]]:
     """Return by task and kind the timers that are set."""
-    root_ids = sorted({row["root_execution_id"] for row in rows})
     found: dict[str, dict[str, _Row]] = {task_id: {} for task_id in task_ids}
-    for row in _TIMERS.rows(connection, root_ids):
+    for row in rows:
         if row["subject_id"] in found:
             found[row["subject_id"]][row["kind"]] = row
     return found
@@ -388,16 +391,6 @@ _WORKFLOWS_BELOW = _below(workflow_executions)
 _ACTIONS_BELOW = _below(action_executions)
 
 
-def _oldest_below(
-    connection: sa.Connection, below: ListStatement, kind: WaitKind, task_ids: Sequence[str]
-) -> dict[str, Wait]:
-    """Return by task the oldest unfinished child; identifiers sort by time."""
-    return {
-        row["task_execution_id"]: Wait(kind=kind, since=row["since"], id=row["id"])
-        for row in below.rows(connection, task_ids)
-    }
-
-
 _MOVING = ListStatement(
     lambda ids: (
         sa.select(
@@ -411,12 +404,9 @@ _MOVING = ListStatement(
 )
 
 
-def _oldest_tasks(connection: sa.Connection, workflow_ids: Sequence[str]) -> dict[str, Wait]:
-    """Return by workflow execution the oldest task that moves it on: any but a join that only waits."""
-    return {
-        row["workflow_execution_id"]: Wait(kind=WaitKind.TASK, since=row["since"], id=row["id"])
-        for row in _MOVING.rows(connection, sorted(set(workflow_ids)))
-    }
+def _oldest(rows: Sequence[_Row], kind: WaitKind, key: str) -> dict[str, Wait]:
+    """Return by the column ``key`` the oldest of the rows that somebody waits for; identifiers sort by time."""
+    return {row[key]: Wait(kind=kind, since=row["since"], id=row["id"]) for row in rows}
 
 
 _FINDERS: Mapping[Noun, Callable[[sa.Connection, Sequence[str]], dict[str, Wait]]] = {

@@ -57,4 +57,14 @@ def test_a_result_is_checked_and_written(api: Any, cost: Any) -> None:
     api.put_workflow(1)
     api.put_task(2, 1)
     api.put_action(3, 2, is_sync=False, root_execution_id=ident(1))
-    assert cost("PUT", f"/v2/action_executions/{ident(3)}", RESULT) == 4
+    assert cost("PUT", f"/v2/action_executions/{ident(3)}", RESULT) == 3
+
+
+@pytest.mark.parametrize(("state", "statements"), [("SUCCESS", 3), ("RUNNING", 8)])
+def test_a_task_is_shown_with_its_results_and_what_it_waits_for(
+    api: Any, cost: Any, state: str, statements: int
+) -> None:
+    api.put_workflow(1, state=state)
+    api.put_task(2, 1, state=state)
+    api.put_action(3, 2, state=state, root_execution_id=ident(1))
+    assert cost("GET", f"/v2/tasks/{ident(2)}") == statements

@@ -96,11 +96,10 @@ class ActionExecutions:
         state = State(wanted)
         output = _output(state, call.body)
         check_size("output", output, self._services.settings.field_size_limit_kb)
-        row = self._get(call, action_execution_id, _CHECKED)
         if state in _RESULT_STATES:
-            self._deliver(action_execution_id, state, output)
+            self._deliver(call, action_execution_id, state, output)
         else:
-            self._pause_or_resume(row, state)
+            self._pause_or_resume(self._get(call, action_execution_id, _CHECKED), state)
         return self._show(call, action_execution_id, ACTION_EXECUTION.attributes)
 
     @route("DELETE", "*", rule="action_executions:delete", status=204)
@@ -132,13 +131,14 @@ class ActionExecutions:
             raise NotFoundError(f"ActionExecution not found [id={action_execution_id}]")
         return row
 
-    def _deliver(self, action_execution_id: str, state: State, output: JsonValue) -> None:
+    def _deliver(self, call: Call, action_execution_id: str, state: State, output: JsonValue) -> None:
         delivery = inbox.deliver_result(
             self._services.database,
             action_execution_id=action_execution_id,
             state=state.value,
             output=output,
             now=self._services.clock.now(),
+            viewer=call.context.viewer,
         )
         if delivery.seq is not None:
             # The result is durable already. Who reads the action next should find it there all the same.

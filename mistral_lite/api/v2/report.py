@@ -109,10 +109,10 @@ def build(connection: sa.Connection, call: Call, root: Row, now: datetime) -> Js
 def _add_children(connection: sa.Connection, tasks: Mapping[str, JsonObject]) -> dict[str, JsonObject]:
     """Put actions and nested workflows under their tasks; return the latter by id."""
     identifiers = list(tasks)
-    for row in executions.actions_of_tasks(connection, identifiers, _ACTION_COLUMNS):
+    for row in executions.actions_of_tasks(connection, identifiers, _ACTION_COLUMNS)():
         tasks[row["task_execution_id"]]["action_executions"].append(_action_entry(row))
     nested: dict[str, JsonObject] = {}
-    for row in executions.children_of_tasks(connection, identifiers, _WORKFLOW_COLUMNS):
+    for row in executions.children_of_tasks(connection, identifiers, _WORKFLOW_COLUMNS)():
         nested[row["id"]] = _entry(row, row["workflow_name"])
         tasks[row["task_execution_id"]]["workflow_executions"].append(nested[row["id"]])
     return nested

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import sqlalchemy as sa
@@ -17,8 +16,9 @@ from mistral_lite.api.v2.types import bodies
 from mistral_lite.api.v2.views import ACTION_EXECUTION, EXECUTION, TASK
 from mistral_lite.db import executions
 from mistral_lite.db.listing import Filter, Operator, Row
+from mistral_lite.db.statements import pipelined
 from mistral_lite.errors import ForbiddenError, InputError, NotFoundError
-from mistral_lite.jsontext import JsonObject, JsonValue
+from mistral_lite.jsontext import JsonObject, JsonValue, load
 from mistral_lite.workflow.states import State, is_finished
 
 _ENV_STATES = (State.IDLE, State.PAUSED, State.ERROR)
@@ -124,7 +124,7 @@ class Tasks:
             return {"executions": []}
         columns = EXECUTION.columns_of(EXECUTION.attributes)
         with self._services.database.read() as connection:
-            tops = executions.children_of_tasks(connection, [task_id], columns)
+            tops = executions.children_of_tasks(connection, [task_id], columns)()
             found = trees.with_descendants(connection, call, tops)
         return {"executions": found}
 
@@ -165,7 +165,7 @@ def _get_task(connection: sa.Connection, call: Call, task_id: str) -> Row:
 
 
 def _is_with_items(row: Row) -> bool:
-    return "with_items" in json.loads(row["runtime"])
+    return "with_items" in load(row["runtime"])
 
 
 def _check_update(body: JsonObject, row: Row) -> None:
@@ -199,18 +199,20 @@ def _check_update(body: JsonObject, row: Row) -> None:
 
 def _result(connection: sa.Connection, row: Row) -> JsonValue:
     """Return the accepted results of a task: a list for with-items, else the only one, else a list."""
-    actions = executions.actions_of_tasks(
-        connection, [row["id"]], ("state", "position", "output"), accepted_only=True
-    )
+    with pipelined(connection):
+        actions = executions.actions_of_tasks(
+            connection, [row["id"]], ("state", "position", "output"), accepted_only=True
+        )
+        children = executions.children_of_tasks(connection, [row["id"]], ("state", "runtime", "output"))
     results = [
-        (item["position"], json.loads(item["output"]).get("result"))
-        for item in actions
+        (item["position"], load(item["output"]).get("result"))
+        for item in actions()
         if item["output"] is not None and is_finished(State(item["state"]))
     ]
-    for item in executions.children_of_tasks(connection, [row["id"]], ("state", "runtime", "output")):
-        runtime = json.loads(item["runtime"])
+    for item in children():
+        runtime = load(item["runtime"])
         if runtime.get("accepted") and is_finished(State(item["state"])):
-            results.append((runtime.get("position", 0), json.loads(item["output"])))
+            results.append((runtime.get("position", 0), load(item["output"])))
     if _is_with_items(row):
         return [result for _, result in sorted(results, key=lambda pair: pair[0])]
     if len(results) == 1:

@@ -16,6 +16,7 @@ from mistral_lite.db import waits
 from mistral_lite.db.listing import Row
 from mistral_lite.db.waits import Noun, Wait, WaitKind
 from mistral_lite.jsontext import JsonObject, JsonValue
+from mistral_lite.workflow.states import State, is_finished
 
 NAME = "waiting_for"
 
@@ -36,7 +37,8 @@ def complete(connection: sa.Connection, rows: Sequence[Row], names: Sequence[str
     """Return rows of tasks with what each waits for, if that is among the attributes ``names``."""
     if NAME not in names or not rows:
         return rows
-    found = waits.find(connection, Noun.TASK, [row["id"] for row in rows])
+    unfinished = [row["id"] for row in rows if not is_finished(State(row["state"]))]
+    found = waits.find(connection, Noun.TASK, unfinished)
     return [{**row, NAME: found.get(row["id"])} for row in rows]
 
 
@@ -63,5 +65,5 @@ def _attribute(
 
 
 OF_WORKFLOW = _attribute((*_OF_ROW, *waits.WORKFLOW_FACTS), waits.wait_of_workflow)
-OF_TASK = _attribute((), lambda row: row[NAME])
+OF_TASK = _attribute(("state",), lambda row: row[NAME])
 OF_ACTION = _attribute((*_OF_ROW, "is_sync", *waits.ACTION_FACTS), waits.wait_of_action)
