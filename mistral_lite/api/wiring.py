@@ -9,7 +9,8 @@ from mistral_lite.api.auth.base import Authenticator, NoAuthentication
 from mistral_lite.api.delegation import Delegation
 from mistral_lite.api.services import ApiServices, ApiSettings, ValidationMode
 from mistral_lite.api.waiting import Waiting
-from mistral_lite.db.applied import AppliedListener
+from mistral_lite.db import applied, bells
+from mistral_lite.db.listening import Listener
 from mistral_lite.db.transaction import Database
 from mistral_lite.rpc.protocol import Doorbell
 
@@ -74,10 +75,17 @@ def make_authenticator(settings: config.Settings) -> Authenticator:
             return NoAuthentication()
 
 
-def listen_for_applied(database: Database, waiting: Waiting) -> AppliedListener:
-    """Return what tells ``waiting`` what engines of other processes have applied; not started yet."""
+def listen_to_engines(database: Database, waiting: Waiting, known: bells.Bells) -> Listener:
+    """Return what tells ``waiting`` what engines of other processes have applied, and notes which bells they hear.
+
+    Not started yet.
+    """
 
     def set_told(is_told: bool) -> None:
         waiting.is_told = is_told
 
-    return AppliedListener(database, waiting.tell, set_told)
+    def tell(payload: str) -> None:
+        waiting.tell(applied.read(payload))
+
+    heard = {applied.CHANNEL: tell, bells.CHANNEL: known.note}
+    return Listener(database, "engines-listener", heard, is_on=set_told)

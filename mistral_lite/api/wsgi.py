@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable
 
 from mistral_lite import config, log, log_setup, parts, plugin_options
 from mistral_lite.api.app import Environ, WsgiApp
+from mistral_lite.api.doorbell import DistantDoorbell
 from mistral_lite.api.errors import error_response
 from mistral_lite.api.waiting import Waiting
-from mistral_lite.api.wiring import listen_for_applied, make_app, make_services
+from mistral_lite.api.wiring import listen_to_engines, make_app, make_services
+from mistral_lite.db.bells import Bells
 from mistral_lite.errors import InputError, MistralLiteError, UnavailableError
 from mistral_lite.rpc.messaging import RemoteDoorbell, get_transport
 
@@ -27,7 +29,7 @@ CONFIG_FILE = "MISTRAL_LITE_CONFIG_FILE"
 _NOT_READY = UnavailableError("The service is not configured. The log of the service says more.")
 
 
-def make_doorbell(settings: config.Settings) -> RemoteDoorbell:
+def make_bus_doorbell(settings: config.Settings) -> RemoteDoorbell:
     """Return a doorbell that rings the engines over the bus."""
     transport = get_transport(settings.conf, parts.bus_url(settings))
     return RemoteDoorbell(transport, parts.engine_topic(settings))
@@ -70,12 +72,12 @@ def _build() -> WsgiApp:
     log_setup.setup(settings)
     plugin_options.publish(settings)
     database = parts.make_database(settings)
-    doorbell = make_doorbell(settings)
-    waiting = Waiting()
+    bus, bells, waiting = make_bus_doorbell(settings), Bells(database), Waiting()
     # Before anything is started: this may fail, and is tried again with the next request.
-    app = make_app(settings, make_services(settings, database, doorbell, waiting))
-    doorbell.start()
-    listen_for_applied(database, waiting).start()
+    services = make_services(settings, database, DistantDoorbell(bells, bus), waiting)
+    app = make_app(settings, services)
+    bus.start()
+    listen_to_engines(database, waiting, bells).start()
     return app
 
 

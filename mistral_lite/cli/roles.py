@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from mistral_lite import config, parts
+from mistral_lite.api.doorbell import DistantDoorbell
 from mistral_lite.api.waiting import Waiting
-from mistral_lite.api.wiring import listen_for_applied, make_services
-from mistral_lite.api.wsgi import make_doorbell
+from mistral_lite.api.wiring import listen_to_engines, make_services
+from mistral_lite.api.wsgi import make_bus_doorbell
 from mistral_lite.cli import wiring
 from mistral_lite.cli.doctor import Doctor, Knock, Report
 from mistral_lite.cli.heartbeat import start_heartbeat
 from mistral_lite.cli.lifecycle import start_api, until_stopped
+from mistral_lite.db.bells import Bells, make_listener
 from mistral_lite.executor.service import Executor
 from mistral_lite.ids import new_id
 from mistral_lite.rpc.messaging import RemoteDoorbell, RemoteEngine, get_transport
@@ -24,17 +26,17 @@ def run_api(settings: config.Settings) -> None:
     """Answer REST requests until told to stop."""
     database = parts.make_database(settings)
     database.require_read_committed()
-    doorbell = make_doorbell(settings)
+    bus, bells, waiting = make_bus_doorbell(settings), Bells(database), Waiting()
     with until_stopped("api") as stack:
         stack.callback(database.dispose)
         start_heartbeat(database, "api", stack)
-        doorbell.start()
-        stack.callback(doorbell.stop)
-        waiting = Waiting()
-        listener = listen_for_applied(database, waiting)
+        bus.start()
+        stack.callback(bus.stop)
+        listener = listen_to_engines(database, waiting, bells)
         listener.start()
         stack.callback(listener.stop)
-        start_api(settings, make_services(settings, database, doorbell, waiting), stack)
+        services = make_services(settings, database, DistantDoorbell(bells, bus), waiting)
+        start_api(settings, services, stack)
 
 
 def run_engine(settings: config.Settings) -> None:
@@ -64,6 +66,9 @@ def run_engine(settings: config.Settings) -> None:
         stack.callback(engine.stop)
         queues.start(engine.ring)
         stack.callback(queues.stop)
+        bell = make_listener(database, engine.ring)
+        bell.start()
+        stack.callback(bell.stop)
         server.start()
         start_heartbeat(database, "engine", stack, engine.take_heard)
         wiring.start_periodic_work(settings, database, evaluator, engine, stack)

@@ -8,6 +8,7 @@ from queue import Queue
 import pytest
 
 from mistral_lite.db import applied
+from mistral_lite.db.listening import Listener
 from mistral_lite.db.transaction import Database
 
 LONG_S = 120.0
@@ -18,11 +19,16 @@ def database(open_database) -> Database:
     return open_database("postgresql")
 
 
+def listen(database: Database, words: Queue[list[str]], states: Queue[bool]) -> Listener:
+    heard = {applied.CHANNEL: lambda payload: words.put(list(applied.read(payload)))}
+    return Listener(database, "listener", heard, is_on=states.put)
+
+
 @pytest.fixture
 def heard(database: Database) -> Iterator[Queue[list[str]]]:
     words: Queue[list[str]] = Queue()
     states: Queue[bool] = Queue()
-    listener = applied.AppliedListener(database, lambda keys: words.put(list(keys)), states.put)
+    listener = listen(database, words, states)
     listener.start()
     try:
         assert states.get(timeout=LONG_S)
@@ -57,7 +63,7 @@ def test_long_lists_arrive_in_portions(database: Database, heard) -> None:
 def test_listening_begins_again_after_the_connection_broke(database: Database) -> None:
     states: Queue[bool] = Queue()
     words: Queue[list[str]] = Queue()
-    listener = applied.AppliedListener(database, lambda keys: words.put(list(keys)), states.put)
+    listener = listen(database, words, states)
     listener.start()
     try:
         assert states.get(timeout=LONG_S)
@@ -80,6 +86,6 @@ def test_other_databases_tell_nobody(open_database, backend: str) -> None:
     database = open_database(backend)
     with database.write() as connection:
         applied.tell(connection, ["1"])
-    listener = applied.AppliedListener(database, lambda _: None, lambda _: None)
+    listener = listen(database, Queue(), Queue())
     listener.start()
     listener.stop()
