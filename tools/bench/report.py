@@ -86,9 +86,8 @@ def as_text(sections: Sequence[Section]) -> str:
 def as_rst(sections: Sequence[Section]) -> str:
     """Return sections for a document, whose own sections are underlined with ``=``."""
     facts = machine()
-    parts = ", ".join(f"{section.title.lower()} {section.elapsed_s:.0f} s" for section in sections)
     first = (
-        f"Measured {facts['date']} on {facts['machine']}, Python {facts['python']}. The run took: {parts}."
+        f"Measured {facts['date']} on {facts['machine']}, Python {facts['python']}. {_durations(sections)}"
     )
     lines = [first, "", *_paragraphs(summary(sections))]
     for section in sections:
