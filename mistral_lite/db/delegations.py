@@ -11,6 +11,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from mistral_lite.db.statements import chunks
+from mistral_lite.db.states import is_unfinished
 from mistral_lite.db.tables import (
     action_executions,
     cron_triggers,
@@ -21,10 +22,8 @@ from mistral_lite.db.tables import (
     workflow_executions,
 )
 from mistral_lite.jsontext import JsonObject, dump, load
-from mistral_lite.workflow.states import FINISHED
 
 _s = security_contexts.c
-_FINISHED = sorted(str(state) for state in FINISHED)
 
 _IS_OF_ROOTS = _s.root_execution_id.in_(sa.bindparam("ids", expanding=True))
 _LOAD = sa.select(_s.root_execution_id, _s.content).where(_IS_OF_ROOTS)
@@ -37,11 +36,11 @@ _EXAMINE = (
             sa.exists().where(inbox.c.root_execution_id == _s.root_execution_id),
             sa.exists().where(
                 workflow_executions.c.id == _s.root_execution_id,
-                workflow_executions.c.state.not_in(_FINISHED),
+                is_unfinished(workflow_executions.c.state),
             ),
             sa.exists().where(
                 action_executions.c.id == _s.root_execution_id,
-                action_executions.c.state.not_in(_FINISHED),
+                is_unfinished(action_executions.c.state),
             ),
         ).label("is_needed"),
     )

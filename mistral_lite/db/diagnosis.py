@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from mistral_lite.db import inbox, waits
 from mistral_lite.db.listing import Row, only_row
+from mistral_lite.db.states import is_unfinished
 from mistral_lite.db.tables import (
     action_executions,
     action_queue,
@@ -20,9 +21,7 @@ from mistral_lite.db.tables import (
 from mistral_lite.db.tables import inbox as inbox_table
 from mistral_lite.db.transaction import Database
 from mistral_lite.db.waits import Noun, Stuck
-from mistral_lite.workflow.states import FINISHED
 
-_FINISHED = tuple(sorted(str(state) for state in FINISHED))
 _w, _t, _a = workflow_executions.c, task_executions.c, action_executions.c
 _q, _m, _i = action_queue.c, timers.c, inbox_table.c
 
@@ -88,9 +87,9 @@ def weak_commits(database: Database, connection: sa.Connection) -> str | None:
 
 def find_stuck(database: Database) -> Iterator[Stuck]:
     """Yield all rows that nothing will wake, each tree as it was at one moment."""
-    unfinished_workflows = sa.select(_w.root_execution_id.label("id")).where(_w.state.not_in(_FINISHED))
+    unfinished_workflows = sa.select(_w.root_execution_id.label("id")).where(is_unfinished(_w.state))
     unfinished_alone = sa.select(_a.root_execution_id.label("id")).where(
-        _a.state.not_in(_FINISHED), _a.task_execution_id.is_(None)
+        is_unfinished(_a.state), _a.task_execution_id.is_(None)
     )
     roots = sa.union(unfinished_workflows, unfinished_alone).subquery()
     after = ""
@@ -108,8 +107,8 @@ def find_stuck(database: Database) -> Iterator[Stuck]:
 
 def list_leftovers(connection: sa.Connection) -> list[tuple[str, str]]:
     """Return (table, root) of timers and attempts that are about nothing unfinished."""
-    live_task = sa.exists().where(_t.id == _m.subject_id, _t.state.not_in(_FINISHED))
-    live_action = sa.exists().where(_a.id == _q.action_execution_id, _a.state.not_in(_FINISHED))
+    live_task = sa.exists().where(_t.id == _m.subject_id, is_unfinished(_t.state))
+    live_action = sa.exists().where(_a.id == _q.action_execution_id, is_unfinished(_a.state))
     return [
         *(("timers", root) for root in _distinct(connection, _m.root_execution_id, ~live_task)),
         *(("action_queue", root) for root in _distinct(connection, _q.root_execution_id, ~live_action)),

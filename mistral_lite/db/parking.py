@@ -6,6 +6,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from mistral_lite.db.states import is_unfinished
 from mistral_lite.db.tables import (
     action_executions,
     action_queue,
@@ -15,9 +16,8 @@ from mistral_lite.db.tables import (
     workflow_executions,
 )
 from mistral_lite.jsontext import dump
-from mistral_lite.workflow.states import FINISHED, State
+from mistral_lite.workflow.states import State
 
-_FINISHED = tuple(sorted(str(state) for state in FINISHED))
 _w = workflow_executions.c
 
 
@@ -57,7 +57,7 @@ def break_off(connection: sa.Connection, root_id: str, message: str, now: dateti
             ended["state_info"] = message
         connection.execute(
             sa.update(table)
-            .where(table.c.root_execution_id == root_id, table.c.state.not_in(_FINISHED))
+            .where(table.c.root_execution_id == root_id, is_unfinished(table.c.state))
             .values(ended)
         )
     for table in (timers, action_queue, inbox):

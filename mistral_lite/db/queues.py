@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mistral_lite.db.statements import Statement
+from mistral_lite.db.states import is_unfinished
 from mistral_lite.db.tables import (
     action_executions,
     queue_messages,
@@ -26,11 +27,9 @@ from mistral_lite.db.tables import (
 from mistral_lite.db.transaction import Database
 from mistral_lite.ids import new_id
 from mistral_lite.jsontext import JsonObject, JsonValue, dump, load
-from mistral_lite.workflow.states import FINISHED, State, is_finished
+from mistral_lite.workflow.states import State, is_finished
 
 _m, _w, _q, _t = queue_messages.c, queue_waiters.c, queues.c, taken_messages.c
-
-_FINISHED = tuple(sorted(str(state) for state in FINISHED))
 
 
 def _free(now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
@@ -336,7 +335,7 @@ def prune(connection: sa.Connection, now: datetime) -> None:
     """Remove messages whose time is over, and those that wait for actions that have ended."""
     a = action_executions.c
     connection.execute(sa.delete(queue_messages).where(_m.expires_at <= now))
-    is_awaited = sa.exists().where(a.id == _w.action_execution_id, a.state.not_in(_FINISHED))
+    is_awaited = sa.exists().where(a.id == _w.action_execution_id, is_unfinished(a.state))
     connection.execute(sa.delete(queue_waiters).where(~is_awaited))
     connection.execute(sa.delete(taken_messages).where(_t.expires_at <= now))
 

@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mistral_lite.db.statements import ListStatement, chunks, pipelined
+from mistral_lite.db.states import is_unfinished
 from mistral_lite.db.tables import (
     action_executions,
     action_queue,
@@ -28,13 +29,12 @@ from mistral_lite.db.tables import (
 )
 from mistral_lite.jsontext import load
 from mistral_lite.workflow.model import TimerKind
-from mistral_lite.workflow.states import FINISHED, State, is_finished
+from mistral_lite.workflow.states import State, is_finished
 
 _w, _t, _a = workflow_executions.c, task_executions.c, action_executions.c
 _q, _i, _m = action_queue.c, inbox.c, timers.c
 
 # Each a parameter of its own: a statement that is compiled once cannot hold a list.
-_FINISHED = [sa.literal(str(state)) for state in sorted(FINISHED)]
 _Row = Mapping[str, Any]
 _Columns = Mapping[str, sa.ColumnElement[Any]]
 
@@ -51,14 +51,14 @@ def _unfinished(
         lambda ids: (
             sa.select(*columns, *labelled)
             .select_from(of if joined is None else joined)
-            .where(of.c.id.in_(ids), of.c.state.not_in(_FINISHED))
+            .where(of.c.id.in_(ids), is_unfinished(of.c.state))
         )
     )
 
 
 def _fact(of: sa.Table, found: sa.Select[Any]) -> sa.ColumnElement[Any]:
     """Return the one value that ``found`` gives for a row of ``of``, which is not looked for once it is finished."""
-    return sa.case((of.c.state.not_in(_FINISHED), found.correlate(of).scalar_subquery()))
+    return sa.case((is_unfinished(of.c.state), found.correlate(of).scalar_subquery()))
 
 
 def _oldest_command(of: sa.Table, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -131,9 +131,7 @@ def find_stuck(connection: sa.Connection, root_ids: Sequence[str]) -> list[Stuck
     found: list[Stuck] = []
     for noun, table in _TABLES.items():
         c = table.c
-        unfinished = sa.select(c.id, c.root_execution_id, c.state, c.created_at).where(
-            c.state.not_in(_FINISHED)
-        )
+        unfinished = sa.select(c.id, c.root_execution_id, c.state, c.created_at).where(is_unfinished(c.state))
         for chunk in chunks(root_ids):
             rows = connection.execute(unfinished.where(c.root_execution_id.in_(chunk))).mappings().all()
             waiting = find(connection, noun, [row["id"] for row in rows])
@@ -298,7 +296,7 @@ def _is_moving() -> sa.ColumnElement[bool]:
     delayed = sa.exists().where(
         _m.root_execution_id == _t.root_execution_id, _m.subject_id == _t.id, _t.state == State.WAITING
     )
-    return sa.and_(_t.state.not_in(_FINISHED), sa.or_(_t.state != State.WAITING, delayed))
+    return sa.and_(is_unfinished(_t.state), sa.or_(_t.state != State.WAITING, delayed))
 
 
 def _oldest_task(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -381,7 +379,7 @@ def _below(table: sa.Table) -> ListStatement:
                 sa.func.min(table.c.id).label("id"),
                 sa.func.min(table.c.created_at).label("since"),
             )
-            .where(table.c.task_execution_id.in_(ids), table.c.state.not_in(_FINISHED))
+            .where(table.c.task_execution_id.in_(ids), is_unfinished(table.c.state))
             .group_by(table.c.task_execution_id)
         )
     )
