@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mistral_lite import config, parts
+from mistral_lite.actions.registry import ActionRegistry
 from mistral_lite.api.access import AccessRules
 from mistral_lite.api.app import WsgiApp, build_app
 from mistral_lite.api.auth.base import Authenticator, NoAuthentication
@@ -16,7 +17,11 @@ from mistral_lite.rpc.protocol import Doorbell
 
 
 def make_services(
-    settings: config.Settings, database: Database, doorbell: Doorbell, waiting: Waiting
+    settings: config.Settings,
+    database: Database,
+    registry: ActionRegistry,
+    doorbell: Doorbell,
+    waiting: Waiting,
 ) -> ApiServices:
     """Return what the API is built from. Raises ``InputError`` if callers cannot be asked who they are."""
     trusts = parts.make_trusts(settings)
@@ -24,7 +29,7 @@ def make_services(
         database=database,
         doorbell=doorbell,
         waiting=waiting,
-        registry=parts.make_registry(settings),
+        registry=registry,
         evaluator=parts.make_evaluator(settings),
         access=AccessRules(settings.conf),
         authenticator=make_authenticator(settings),

@@ -74,7 +74,8 @@ def _build() -> WsgiApp:
     database = parts.make_database(settings)
     bus, bells, waiting = make_bus_doorbell(settings), Bells(database), Waiting()
     # Before anything is started: this may fail, and is tried again with the next request.
-    services = make_services(settings, database, DistantDoorbell(bells, bus), waiting)
+    registry = parts.make_registry(settings)
+    services = make_services(settings, database, registry, DistantDoorbell(bells, bus), waiting)
     app = make_app(settings, services)
     bus.start()
     listen_to_engines(database, waiting, bells).start()

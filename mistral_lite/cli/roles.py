@@ -26,6 +26,7 @@ def run_api(settings: config.Settings) -> None:
     """Answer REST requests until told to stop."""
     database = parts.make_database(settings)
     database.require_read_committed()
+    registry = parts.make_registry(settings)
     bus, bells, waiting = make_bus_doorbell(settings), Bells(database), Waiting()
     with until_stopped("api") as stack:
         stack.callback(database.dispose)
@@ -35,7 +36,7 @@ def run_api(settings: config.Settings) -> None:
         listener = listen_to_engines(database, waiting, bells)
         listener.start()
         stack.callback(listener.stop)
-        services = make_services(settings, database, DistantDoorbell(bells, bus), waiting)
+        services = make_services(settings, database, registry, DistantDoorbell(bells, bus), waiting)
         start_api(settings, services, stack)
 
 

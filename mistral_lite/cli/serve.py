@@ -43,4 +43,4 @@ def run_serve(settings: config.Settings) -> None:
         wiring.start_periodic_work(settings, database, evaluator, engine, stack)
         executor.start()
         stack.callback(executor.stop, settings.executor.drain_s)
-        start_api(settings, make_services(settings, database, engine, waiting), stack)
+        start_api(settings, make_services(settings, database, registry, engine, waiting), stack)

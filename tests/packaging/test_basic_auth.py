@@ -11,7 +11,7 @@ import bcrypt
 import pytest
 import webob
 
-from mistral_lite import config
+from mistral_lite import config, parts
 from mistral_lite.api.app import WsgiApp, build_app
 from mistral_lite.api.waiting import Waiting
 from mistral_lite.api.wiring import make_authenticator, make_services
@@ -51,7 +51,9 @@ def load(folder: Path, text: str = "") -> config.Settings:
 def app(tmp_path: Path, open_database: Callable[[str], Database]) -> WsgiApp:
     write_users(tmp_path / "users", alice="secret of alice", bob="b", root="r", carol="päss:wörd")
     settings = load(tmp_path, "[basic_auth]\nprojects = alice:team,carol:team\nadmins = root\n")
-    return build_app(make_services(settings, open_database("sqlite"), Silence(), Waiting()))
+    return build_app(
+        make_services(settings, open_database("sqlite"), parts.make_registry(settings), Silence(), Waiting())
+    )
 
 
 Ask = Callable[..., webob.Response]

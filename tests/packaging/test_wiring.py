@@ -48,7 +48,7 @@ def ask(tmp_path: Path, schema: Path) -> Ask:
         shutil.copy(schema, tmp_path / "d")
         database = parts.make_database(settings)
         try:
-            services = make_services(settings, database, Silence(), Waiting())
+            services = make_services(settings, database, parts.make_registry(settings), Silence(), Waiting())
             return request.get_response(make_app(settings, services))
         finally:
             database.dispose()
@@ -123,7 +123,12 @@ def test_the_wait_for_an_unsaved_action_is_configured(tmp_path: Path) -> None:
     path.write_text(text)
     settings = config.load([str(path)])
     database = parts.make_database(settings)
-    assert make_services(settings, database, Silence(), Waiting()).settings.rpc_response_timeout_s == 7
+    assert (
+        make_services(
+            settings, database, parts.make_registry(settings), Silence(), Waiting()
+        ).settings.rpc_response_timeout_s
+        == 7
+    )
     database.dispose()
 
 
