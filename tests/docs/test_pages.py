@@ -19,6 +19,7 @@ from mistral_lite.db import tables
 from mistral_lite.expressions.base import ExpressionSettings
 from mistral_lite.expressions.evaluator import Evaluator
 from mistral_lite.lang.parse import parse_workflow_list
+from tools.mutants.catalogue import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
@@ -87,6 +88,11 @@ def test_every_mutant_is_listed() -> None:
     assert set(re.findall(r'name="([\w-]+)"', catalogue)) == set(
         re.findall(r"^   ``([\w-]+)``,", section, re.MULTILINE)
     )
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_every_mutant_changes_one_place(mutant: Mutant) -> None:
+    assert (ROOT / mutant.path).read_text(encoding="utf-8").count(mutant.old) == 1
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

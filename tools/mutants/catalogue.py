@@ -128,7 +128,7 @@ MUTANTS = (
         name="no-lease-expiry",
         breaks="What a dead executor held is decided by its lease: nobody looks for those that ran out",
         path="mistral_lite/engine/service.py",
-        old="        agenda.look_for_expired = True\n",
+        old="        agenda.look_for_expired = self._monotonic() >= self._patient_until\n",
         new="",
         program=_seeds(100),
     ),
