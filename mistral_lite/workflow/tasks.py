@@ -66,7 +66,7 @@ def take_child_result(step: Step, order: ReportChild) -> None:
         return
     if snapshot.latest_child(task.id, child.position) is not child:
         return
-    if "ran_before" in task.runtime and ScheduleTask(task_id=task.id) in step.agenda:
+    if "ran_before" in task.runtime and _is_to_be_scheduled(step, task):
         # Left by the last round of a join, in the moment in which the next one begins.
         return
     if isinstance(child, ActionExecution):
@@ -84,6 +84,11 @@ def take_child_result(step: Step, order: ReportChild) -> None:
             step.order(CompleteTask(task_id=task.id, state=State.ERROR, info=str(failure)))
     else:
         step.order(CompleteTask(task_id=task.id, state=child.state, info=info))
+
+
+def _is_to_be_scheduled(step: Step, task: TaskExecution) -> bool:
+    # By kind: orders are tuples, and those with one field equal each other.
+    return any(isinstance(order, ScheduleTask) and order.task_id == task.id for order in step.agenda)
 
 
 def complete(step: Step, task: TaskExecution, state: State, info: str | None) -> None:
