@@ -119,7 +119,7 @@ def store(
             delegations.insert_context(connection, row["id"], security, row["created_at"])
         with pipelined(connection, commits=commits):
             executions.insert_root(connection, row)
-            seq = inbox.ask_append(
+            seq = inbox.append(
                 connection,
                 root_execution_id=row["id"],
                 kind="start",

@@ -38,7 +38,7 @@ def send(
             subject_id=subject_id,
             payload=payload,
             now=now,
-        )
+        )()
 
     seq = services.database.run(work)
     return announce(services, root_execution_id, seq, services.settings.change_wait_s)

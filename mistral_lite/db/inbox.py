@@ -94,32 +94,8 @@ def append(
     payload: JsonObject,
     now: datetime,
     once: str | None = None,
-) -> int:
-    """Add a row and return its number."""
-    with pipelined(connection):
-        seq = ask_append(
-            connection,
-            root_execution_id=root_execution_id,
-            kind=kind,
-            subject_id=subject_id,
-            payload=payload,
-            now=now,
-            once=once,
-        )
-    return seq()
-
-
-def ask_append(
-    connection: sa.Connection,
-    *,
-    root_execution_id: str,
-    kind: str,
-    subject_id: str,
-    payload: JsonObject,
-    now: datetime,
-    once: str | None = None,
 ) -> Later[int]:
-    """See ``append``; for a block of ``pipelined``."""
+    """Add a row and return what gives its number (``pipelined``)."""
     rows = _APPEND.ask(
         connection,
         {
@@ -189,7 +165,7 @@ def append_result(
     now: datetime,
 ) -> Later[int]:
     """Add the result of an action execution whose row is locked, is unfinished and has none waiting."""
-    return ask_append(
+    return append(
         connection,
         root_execution_id=root_execution_id,
         kind=RESULT,

@@ -13,7 +13,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 
 from mistral_lite.db import inbox
-from mistral_lite.db.statements import Statement
+from mistral_lite.db.statements import Statement, pipelined
 from mistral_lite.db.tables import action_executions, action_queue, workflow_executions
 from mistral_lite.db.tables import inbox as inbox_table
 from mistral_lite.db.tables import maintenance as table
@@ -85,16 +85,17 @@ def list_paused(connection: sa.Connection, most: int) -> list[str]:
 
 def order(connection: sa.Connection, kind: str, root_ids: Iterable[str], now: datetime) -> None:
     """Put ``BEGAN`` or ``ENDED`` into the inboxes of trees."""
-    for root_id in root_ids:
-        inbox.append(
-            connection,
-            root_execution_id=root_id,
-            kind=kind,
-            subject_id=root_id,
-            payload={},
-            now=now,
-            once=f"{kind}:{root_id}",
-        )
+    with pipelined(connection):
+        for root_id in root_ids:
+            inbox.append(
+                connection,
+                root_execution_id=root_id,
+                kind=kind,
+                subject_id=root_id,
+                payload={},
+                now=now,
+                once=f"{kind}:{root_id}",
+            )
 
 
 def is_ordered(connection: sa.Connection, kind: str) -> bool:

@@ -50,7 +50,7 @@ def append(database, now):
                 payload=payload or {},
                 now=now,
                 once=once,
-            )
+            )()
 
     return append
 

@@ -130,7 +130,7 @@ class FakeApi:
                 subject_id=subject_id or root_id,
                 payload=payload,
                 now=datetime.now(UTC),
-            )
+            )()
 
     def run_action(self, name: str, action_input: JsonObject | None = None, **values: JsonValue) -> str:
         """Ask for an action on its own and return its id."""

@@ -333,7 +333,7 @@ class Simulation:
                     subject_id=subject_id,
                     payload=payload,
                     now=self.world.now(),
-                )
+                )()
             )
 
         if kind == "stop":

@@ -127,7 +127,7 @@ class Runner:
                     subject_id=action_execution_id,
                     payload=order,
                     now=now,
-                )
+                )()
 
             return action_execution_id, self._services.database.run(work)
 
