@@ -47,11 +47,11 @@ MUTANTS = (
         name="answer-before-commit",
         breaks="Nobody learns anything before the commit: executors are answered first",
         path="mistral_lite/engine/turn.py",
-        old='        faults.reach("engine.before_commit")\n',
+        old='            faults.reach("engine.before_commit")\n',
         new=(
-            "        for ticket, reply in self._outcome.replies.items():\n"
-            "            ticket.answer(reply)\n"
-            '        faults.reach("engine.before_commit")\n'
+            "            for ticket, reply in self._outcome.replies.items():\n"
+            "                ticket.answer(reply)\n"
+            '            faults.reach("engine.before_commit")\n'
         ),
         program=_seeds(200),
     ),
@@ -92,7 +92,7 @@ MUTANTS = (
         path="mistral_lite/workflow/decide.py",
         old='    if action.is_finished:\n        return "the action execution is finished"\n',
         new="",
-        program=_seeds(400),
+        program=_pytest("tests/core/test_properties.py::test_finished_stays_finished_unless_run_again"),
     ),
     Mutant(
         name="rerun-what-is-not-safe",
@@ -138,7 +138,7 @@ MUTANTS = (
         path="mistral_lite/engine/turn.py",
         old="                self._outcome.unreported.update(ticket for ticket, _ in pairs)\n",
         new="                pass\n",
-        program=_seeds(200),
+        program=_pytest("tests/engine/test_scale.py::test_a_tree_that_another_engine_holds_comes_back"),
     ),
     Mutant(
         name="join-twice",
