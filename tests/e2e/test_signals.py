@@ -151,3 +151,5 @@ def test_two_engines_and_two_executors(apart: Deployment) -> None:
         # By name, and so that a task that ran twice shows.
         assert set(apart.tasks(execution_id)) == {"t1", "t2", "t3", "t4"}
         assert [action["state"] for action in apart.actions(execution_id)] == ["SUCCESS"] * 4
+    # An executor that was killed would be given the next action for as long as its last call waits.
+    assert apart.stop("executor-2", "engine-2") == [0, 0]

@@ -256,7 +256,10 @@ def test_nothing_is_lost_while_zaqar_is_away(called: Deployment, zaqar: Zaqar) -
 
 
 def test_with_keystone_everybody_has_queues_of_their_own(
-    keystone: Keystone, make_zaqar: MakeZaqar, make_deployment: MakeDeployment
+    request: pytest.FixtureRequest,
+    keystone: Keystone,
+    make_zaqar: MakeZaqar,
+    make_deployment: MakeDeployment,
 ) -> None:
     ours, zaqars = (
         keystone.create_account(f"{name}-{uuid.uuid4().hex[:6]}", "admin", "service")
@@ -266,7 +269,9 @@ def test_with_keystone_everybody_has_queues_of_their_own(
         keystone.create_account(f"{name}-{uuid.uuid4().hex[:6]}", "member") for name in ("alice", "bob")
     )
     zaqar = make_zaqar(keystone.service_options(zaqars))
-    keystone.register("messaging", zaqar.url)
+    service_id = keystone.register("messaging", zaqar.url)
+    # Other files share this Keystone.
+    request.addfinalizer(lambda: keystone.unregister(service_id))
     options = "[pecan]\nauth_enable = true\n[security_context]\ntrust_executions = true\n"
     deployment = make_deployment(AllInOne.kind, f"{options}{keystone.service_options(ours)}")
     add_options(deployment, "zaqar_auth_type = keystone", f"zaqar_callback_url = {deployment.url}")

@@ -140,8 +140,8 @@ class Keystone:
         """Take a role in a project from a user."""
         self._call("DELETE", f"/projects/{project_id}/users/{user_id}/roles/{self._role_id(role)}")
 
-    def register(self, service_type: str, url: str) -> None:
-        """Put a service into the catalogue, under all interfaces."""
+    def register(self, service_type: str, url: str) -> str:
+        """Put a service into the catalogue, under all interfaces, and return its id."""
         service = self._post("services", "service", type=service_type, name=service_type)
         for interface in ("public", "internal", "admin"):
             self._post(
@@ -152,6 +152,11 @@ class Keystone:
                 url=url,
                 region_id=REGION,
             )
+        return str(service["id"])
+
+    def unregister(self, service_id: str) -> None:
+        """Take a service out of the catalogue."""
+        self._call("DELETE", f"/services/{service_id}")
 
     def trusts_of(self, account: Account) -> list[dict[str, Any]]:
         """Return the trusts that a user has given."""
